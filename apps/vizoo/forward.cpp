@@ -1,0 +1,194 @@
+// `vizoo forward`: runs any class of the registry on tensors from a file and writes every output
+// under the name that Transformers gives it. With it anyone can compare the two.
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/cuda.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+
+#include "commands.h"
+#include "common.h"
+#include "tensor_file.h"
+#include "vizoo/core/error.h"
+#include "vizoo/hub/from_pretrained.h"
+
+namespace vizoo::app {
+namespace {
+
+struct Options {
+  std::filesystem::path model;
+  std::filesystem::path inputs;
+  std::filesystem::path outputs;
+  std::string class_name;
+  std::string method = "forward";
+  std::string dtype = "float32";
+  std::string device = "cpu";
+  bool output_hidden_states = false;
+  bool output_attentions = false;
+  bool train_mode = false;
+  bool ignore_mismatched_sizes = false;
+  int64_t seed = -1;
+  std::string gradients;
+  std::vector<std::string> settings;
+  std::string model_args;
+  int threads = 0;
+};
+
+void check_model_args(const Options& options, const ModelEntry& entry) {
+  if (options.model_args.empty()) return;
+  const auto arguments = parse_json(options.model_args, "--model-args");
+  if (arguments.is_object() && arguments.empty()) return;
+  throw UsageError("usage",
+                   "--model-args",
+                   "{}: " + entry.class_name + " takes no constructor arguments",
+                   describe_json(arguments));
+}
+
+// Back-propagates from one output: a scalar as it is, anything else weighted by `cotangent`.
+void back_propagate(const NamedTensors& outputs,
+                    const std::string& field,
+                    const torch::Tensor& cotangent) {
+  const auto found = std::find_if(
+      outputs.begin(), outputs.end(), [&](const auto& output) { return output.first == field; });
+  if (found == outputs.end()) {
+    std::string names;
+    for (const auto& [name, tensor] : outputs) names += (names.empty() ? "" : ", ") + name;
+    throw UsageError("usage", "--gradients", "one of the outputs " + names, quote(field));
+  }
+  const auto& output = found->second;
+  if (!cotangent.defined()) {
+    if (output.numel() == 1) return output.sum().backward();
+    throw UsageError("usage",
+                     "--gradients",
+                     "a scalar output, or a tensor \"cotangent\" among the inputs",
+                     quote(field) + " without cotangent");
+  }
+  if (cotangent.sizes() != output.sizes()) {
+    std::ostringstream expected;
+    std::ostringstream got;
+    expected << "the shape " << output.sizes() << " of " << field;
+    got << cotangent.sizes();
+    throw ShapeError("inputs", "cotangent", expected.str(), got.str());
+  }
+  (output * cotangent.to(output.options())).sum().backward();
+}
+
+using State = std::map<std::string, torch::Tensor>;
+
+State copy_buffers(const PretrainedModelImpl& model) {
+  State buffers;
+  for (const auto& buffer : model.named_buffers()) buffers[buffer.key()] = buffer.value().clone();
+  return buffers;
+}
+
+void append_gradients(const PretrainedModelImpl& model,
+                      const NamedArguments& arguments,
+                      NamedTensors& outputs) {
+  for (const auto& parameter : model.named_parameters()) {
+    const auto& gradient = parameter.value().grad();
+    if (gradient.defined()) outputs.emplace_back("grad." + parameter.key(), gradient);
+  }
+  for (const auto& [name, tensor] : arguments) {
+    if (tensor.grad().defined()) outputs.emplace_back("grad_input." + name, tensor.grad());
+  }
+}
+
+int forward(const Options& options) {
+  apply_threads(options.threads);
+  const auto dtype = parse_dtype(options.dtype);
+  const auto device = parse_device(options.device);
+  if (options.method != "forward") {
+    throw UsageError("usage", "--method", "forward", quote(options.method));
+  }
+  LoadReport report;
+  const auto load_options = LoadOptions()
+                                .torch_dtype(dtype)
+                                .device(device)
+                                .ignore_mismatched_sizes(options.ignore_mismatched_sizes)
+                                .overrides(parse_settings(options.settings))
+                                .report(&report);
+  const auto config = load_config(options.model, load_options);
+  const auto& entry = options.class_name.empty()
+                          ? find_architecture(config, (options.model / "config.json").string())
+                          : find_model(options.class_name);
+  check_model_args(options, entry);
+  auto arguments = read_tensors(options.inputs);
+  auto model = load_pretrained(entry, options.model, load_options);
+  print_warnings(report);
+
+  const bool with_gradients = !options.gradients.empty();
+  torch::Tensor cotangent;
+  if (const auto found = arguments.find("cotangent"); with_gradients && found != arguments.end()) {
+    cotangent = found->second;
+    arguments.erase(found);
+  }
+  for (auto& [name, tensor] : arguments) {
+    tensor = tensor.to(device, tensor.is_floating_point() ? dtype : tensor.scalar_type());
+    if (with_gradients && tensor.is_floating_point() && name != "labels") tensor.requires_grad_();
+  }
+
+  auto forward_options = ForwardOptions();
+  if (options.output_hidden_states) forward_options.output_hidden_states(true);
+  if (options.output_attentions) forward_options.output_attentions(true);
+  if (options.train_mode) model->train();
+  const auto buffers_before = options.train_mode ? copy_buffers(*model) : State{};
+  if (options.seed >= 0) torch::manual_seed(static_cast<uint64_t>(options.seed));
+
+  NamedTensors outputs;
+  {
+    const torch::AutoGradMode gradient_mode(with_gradients);
+    outputs = model->forward_named(arguments, forward_options);
+    if (with_gradients) back_propagate(outputs, options.gradients, cotangent);
+  }
+  if (with_gradients) append_gradients(*model, arguments, outputs);
+  for (const auto& buffer : model->named_buffers()) {
+    const auto before = buffers_before.find(buffer.key());
+    if (before == buffers_before.end() || torch::equal(before->second, buffer.value())) continue;
+    outputs.emplace_back("buffer." + buffer.key(), buffer.value());
+  }
+  write_tensors(options.outputs, outputs);
+  return kOk;
+}
+
+}  // namespace
+
+void add_forward(CLI::App& program, Run& run) {
+  auto* command = program.add_subcommand("forward", "Run a model on tensors from a file");
+  auto options = std::make_shared<Options>();
+  add_model_option(*command, options->model);
+  command->add_option("--inputs", options->inputs, "Tensors named as the forward's arguments")
+      ->required()
+      ->type_name("IN.safetensors");
+  command->add_option("--outputs", options->outputs, "Where every output tensor goes")
+      ->required()
+      ->type_name("OUT.safetensors");
+  command->add_option("--class", options->class_name, "Class to build (default: config.json's)")
+      ->type_name("NAME");
+  command->add_option("--method", options->method, "Method to call")->capture_default_str();
+  add_dtype_option(*command, options->dtype);
+  add_device_option(*command, options->device);
+  add_threads_option(*command, options->threads);
+  command->add_flag("--output-hidden-states", options->output_hidden_states, "Return all stages");
+  command->add_flag("--output-attentions", options->output_attentions, "Return attention maps");
+  command->add_flag("--train-mode", options->train_mode,
+                    "Training mode; buffers that change are written as buffer.NAME");
+  command->add_flag("--ignore-mismatched-sizes", options->ignore_mismatched_sizes,
+                    "Initialise tensors of another shape anew");
+  command->add_option("--seed", options->seed, "Seed of the random stream before the forward")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--gradients", options->gradients,
+                      "Output to back-propagate from; gradients are written as grad.PARAMETER "
+                      "and grad_input.NAME")
+      ->type_name("FIELD");
+  add_set_option(*command, options->settings, "config.json");
+  command->add_option("--model-args", options->model_args, "Constructor arguments, a JSON object")
+      ->type_name("JSON");
+  command->footer(
+      "Example: vizoo forward --model weights/convnext-digits --inputs in.safetensors "
+      "--outputs out.safetensors --output-hidden-states");
+  command->callback([&run, options] { run = [options] { return forward(*options); }; });
+}
+
+}  // namespace vizoo::app

@@ -1,0 +1,53 @@
+#include "vizoo/hub/auto_model.h"
+
+namespace vizoo {
+namespace {
+
+using Maker = std::shared_ptr<PretrainedModelImpl> (*)(const ModelEntry&,
+                                                       const std::filesystem::path&,
+                                                       const LoadOptions&);
+
+template <class Interface>
+std::shared_ptr<Interface> make(Task task,
+                                const std::filesystem::path& folder,
+                                const LoadOptions& options,
+                                Maker maker) {
+  const auto config = load_config(folder, options);
+  const auto& entry = find_model(config, task, (folder / "config.json").string());
+  return std::dynamic_pointer_cast<Interface>(maker(entry, folder, options));
+}
+
+}  // namespace
+
+VisionModel AutoModel::from_pretrained(const std::filesystem::path& folder,
+                                       const LoadOptions& options) {
+  return make<VisionModelImpl>(Task::base_model, folder, options, load_pretrained);
+}
+
+VisionModel AutoModel::from_config(const std::filesystem::path& folder,
+                                   const LoadOptions& options) {
+  return make<VisionModelImpl>(Task::base_model, folder, options, build_model);
+}
+
+ImageClassifier AutoModelForImageClassification::from_pretrained(
+    const std::filesystem::path& folder,
+    const LoadOptions& options) {
+  return make<ImageClassifierImpl>(Task::image_classification, folder, options, load_pretrained);
+}
+
+ImageClassifier AutoModelForImageClassification::from_config(const std::filesystem::path& folder,
+                                                             const LoadOptions& options) {
+  return make<ImageClassifierImpl>(Task::image_classification, folder, options, build_model);
+}
+
+Backbone AutoBackbone::from_pretrained(const std::filesystem::path& folder,
+                                       const LoadOptions& options) {
+  return make<BackboneImpl>(Task::backbone, folder, options, load_pretrained);
+}
+
+Backbone AutoBackbone::from_config(const std::filesystem::path& folder,
+                                   const LoadOptions& options) {
+  return make<BackboneImpl>(Task::backbone, folder, options, build_model);
+}
+
+}  // namespace vizoo

@@ -1,0 +1,31 @@
+#pragma once
+
+#include "vizoo/hub/from_pretrained.h"
+
+namespace vizoo {
+
+/// Picks the class by config.json, as Transformers' class of the same name does.
+struct AutoModel {
+  static VisionModel from_pretrained(const std::filesystem::path& folder,
+                                     const LoadOptions& options = {});
+  static VisionModel from_config(const std::filesystem::path& folder,
+                                 const LoadOptions& options = {});
+};
+
+/// As AutoModel, with a classification head.
+struct AutoModelForImageClassification {
+  static ImageClassifier from_pretrained(const std::filesystem::path& folder,
+                                         const LoadOptions& options = {});
+  static ImageClassifier from_config(const std::filesystem::path& folder,
+                                     const LoadOptions& options = {});
+};
+
+/// As AutoModel, as a backbone; choose stages by `LoadOptions().overrides({{"out_indices", ...}})`.
+struct AutoBackbone {
+  static Backbone from_pretrained(const std::filesystem::path& folder,
+                                  const LoadOptions& options = {});
+  static Backbone from_config(const std::filesystem::path& folder,
+                              const LoadOptions& options = {});
+};
+
+}  // namespace vizoo

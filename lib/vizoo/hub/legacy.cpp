@@ -1,0 +1,74 @@
+#include "vizoo/hub/legacy.h"
+
+#include <initializer_list>
+
+#include "vizoo/core/config.h"
+#include "vizoo/core/error.h"
+
+namespace vizoo {
+namespace {
+
+// Transformers' constructors take null for these as "not given".
+void drop_nulls(Json& config, std::initializer_list<const char*> keys) {
+  for (const char* key : keys) {
+    const auto found = config.find(key);
+    if (found != config.end() && found->is_null()) config.erase(found);
+  }
+}
+
+void set_num_labels(Json& config, const Json& count, const std::string& source) {
+  if (!count.is_number_integer()) {
+    throw ConfigError("config",
+                      printable(source) + ": /num_labels",
+                      "an integer",
+                      describe_json(count));
+  }
+  PretrainedConfig labels;
+  labels.set_num_labels(count.get<int64_t>());
+  auto id2label = Json::object();
+  for (const auto& [id, label] : labels.id2label) id2label[std::to_string(id)] = label;
+  config["id2label"] = std::move(id2label);
+  config["label2id"] = labels.label2id;
+}
+
+}  // namespace
+
+void upgrade_config(Json& config, const std::string& source) {
+  if (!config.is_object()) {
+    throw ConfigError("config", printable(source), "a JSON object", describe_json(config));
+  }
+  drop_nulls(config,
+             {"id2label",
+              "label2id",
+              "num_labels",
+              "output_hidden_states",
+              "output_attentions",
+              "return_dict",
+              "hidden_sizes",
+              "depths"});
+  if (const auto found = config.find("num_labels"); found != config.end()) {
+    // Never stored by Transformers itself; the label map wins over it.
+    const Json count = *found;
+    config.erase(found);
+    if (config.find("id2label") == config.end()) set_num_labels(config, count, source);
+  }
+  if (const auto found = config.find("dtype"); found != config.end()) {
+    if (config.find("torch_dtype") == config.end()) config["torch_dtype"] = *found;
+    config.erase("dtype");
+  }
+}
+
+void override_config(Json& config, const std::string& key, Json value) {
+  if (key == "num_labels") {
+    const auto found = config.find("id2label");
+    const std::size_t current = found == config.end() ? 2 : found->size();
+    if (value.is_number_integer() && value == Json(current)) return;
+    set_num_labels(config, value, "override");
+    return;
+  }
+  if (key == "out_features") config.erase("out_indices");
+  if (key == "out_indices") config.erase("out_features");
+  config[key] = std::move(value);
+}
+
+}  // namespace vizoo

@@ -1,0 +1,93 @@
+#include "vizoo/hub/registry.h"
+
+#include <algorithm>
+
+#include "vizoo/core/error.h"
+#include "vizoo/models/convnext.h"
+
+namespace vizoo {
+namespace {
+
+std::string names(const std::function<bool(const ModelEntry&)>& wanted) {
+  std::string text;
+  for (const auto& entry : registry()) {
+    if (!wanted(entry)) continue;
+    text += (text.empty() ? "" : ", ") + entry.class_name;
+  }
+  return text.empty() ? "none" : text;
+}
+
+std::vector<std::string> architectures(const Json& config) {
+  std::vector<std::string> list;
+  const auto found = config.find("architectures");
+  if (found == config.end() || !found->is_array()) return list;
+  for (const auto& name : *found) {
+    if (name.is_string()) list.push_back(name.get<std::string>());
+  }
+  return list;
+}
+
+std::string model_type(const Json& config, const std::string& source) {
+  const auto found = config.find("model_type");
+  if (found == config.end() || !found->is_string()) {
+    throw ConfigError("config",
+                      printable(source) + ": /model_type",
+                      "a string such as \"convnext\"",
+                      found == config.end() ? "nothing" : describe_json(*found));
+  }
+  return found->get<std::string>();
+}
+
+}  // namespace
+
+const std::vector<ModelEntry>& registry() {
+  static const std::vector<ModelEntry> table = {
+      model_entry<ConvNextModelImpl>(Task::base_model),
+      model_entry<ConvNextForImageClassificationImpl>(Task::image_classification),
+      model_entry<ConvNextBackboneImpl>(Task::backbone),
+  };
+  return table;
+}
+
+const ModelEntry& find_model(const std::string& class_name) {
+  for (const auto& entry : registry()) {
+    if (entry.class_name == class_name) return entry;
+  }
+  throw UsageError("registry",
+                   "class",
+                   "one of " + names([](const ModelEntry&) { return true; }),
+                   quote(class_name));
+}
+
+const ModelEntry& find_model(const Json& config, Task task, const std::string& source) {
+  const auto type = model_type(config, source);
+  const auto fits = [&](const ModelEntry& entry) {
+    return entry.model_type == type && entry.task == task;
+  };
+  for (const auto& name : architectures(config)) {
+    for (const auto& entry : registry()) {
+      if (fits(entry) && entry.class_name == name) return entry;
+    }
+  }
+  const auto found = std::find_if(registry().begin(), registry().end(), fits);
+  if (found != registry().end()) return *found;
+  throw UsageError("registry",
+                   printable(source) + ": /model_type",
+                   std::string("a model for ") + enum_name(task),
+                   quote(type),
+                   "Classes for it: " + names([&](const ModelEntry& e) { return e.task == task; }));
+}
+
+const ModelEntry& find_architecture(const Json& config, const std::string& source) {
+  const auto listed = architectures(config);
+  for (const auto& entry : registry()) {
+    if (!listed.empty() && entry.class_name == listed.front()) return entry;
+  }
+  throw ConfigError("config",
+                    printable(source) + ": /architectures",
+                    "one of " + names([](const ModelEntry&) { return true; }),
+                    listed.empty() ? "nothing" : quote(listed.front()),
+                    "Name the class to build to override the file");
+}
+
+}  // namespace vizoo

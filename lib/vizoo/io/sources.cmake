@@ -1,0 +1,21 @@
+set(VIZOO_IO_SOURCES
+  config_json.cpp
+  file.cpp
+  json.cpp
+  json_scanner.cpp
+  safetensors.cpp
+  safetensors_dtype.cpp
+  safetensors_header.cpp
+  safetensors_index.cpp
+  safetensors_writer.cpp
+  utf8.cpp)
+set(VIZOO_IO_HEADERS
+  config_json.h
+  file.h
+  json.h
+  json_scanner.h
+  safetensors.h
+  safetensors_dtype.h
+  safetensors_header.h
+  safetensors_index.h
+  utf8.h)

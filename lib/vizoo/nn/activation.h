@@ -1,0 +1,12 @@
+#pragma once
+
+#include "vizoo/core/config.h"
+#include "vizoo/nn/torch.h"
+
+namespace vizoo::nn {
+
+/// act(x), elementwise, for each name of Transformers' ACT2FN (activations.py, 4.37.2), in that
+/// file's order of operations. input: any shape, floating point; returns the same shape and dtype.
+torch::Tensor activate(Activation activation, const torch::Tensor& input);
+
+}  // namespace vizoo::nn

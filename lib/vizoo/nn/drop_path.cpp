@@ -1,0 +1,21 @@
+#include "vizoo/nn/drop_path.h"
+
+namespace vizoo::nn {
+
+torch::Tensor drop_path(const torch::Tensor& input, double drop_probability, bool training) {
+  if (drop_probability == 0.0 || !training) return input;
+  const double keep = 1.0 - drop_probability;
+  std::vector<int64_t> shape(static_cast<std::size_t>(input.dim()), 1);
+  shape[0] = input.size(0);
+  const auto mask = (keep + torch::rand(shape, input.options().requires_grad(false))).floor_();
+  return input.div(keep) * mask;
+}
+
+std::vector<double> drop_path_rates(double rate, int64_t layer_count) {
+  const auto rates = torch::linspace(0, rate, layer_count, torch::kFloat32);
+  std::vector<double> values;
+  for (int64_t i = 0; i < layer_count; ++i) values.push_back(rates[i].item<float>());
+  return values;
+}
+
+}  // namespace vizoo::nn

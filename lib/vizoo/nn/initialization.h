@@ -1,0 +1,28 @@
+#pragma once
+
+#include "vizoo/nn/torch.h"
+
+namespace vizoo::nn {
+
+/// While one lives, modules built on this thread leave their weights uninitialised and consume no
+/// random numbers: what comes next is loading. Constant parameters (norms, layer scales) are set
+/// all the same. Transformers does this in `no_init_weights` (modeling_utils.py, 4.37.2).
+class NoInitGuard {
+ public:
+  NoInitGuard();
+  ~NoInitGuard();
+  NoInitGuard(const NoInitGuard&) = delete;
+  NoInitGuard& operator=(const NoInitGuard&) = delete;
+
+  /// True while a guard lives on this thread.
+  static bool active();
+
+ private:
+  bool previous_;
+};
+
+/// An uninitialised float32 parameter of this shape. Under NoInitGuard it has the shape but no
+/// memory yet: loading gives it its data after the checkpoint has been found to fit.
+torch::Tensor empty_parameter(at::IntArrayRef shape);
+
+}  // namespace vizoo::nn

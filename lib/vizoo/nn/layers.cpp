@@ -1,0 +1,62 @@
+#include "vizoo/nn/layers.h"
+
+#include <torch/nn/init.h>
+
+#include <cmath>
+
+#include "vizoo/nn/initialization.h"
+
+namespace vizoo::nn {
+namespace {
+
+// torch.nn.Linear and Conv2d: both draw weight, then bias, from U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
+void reset_parameters(torch::Tensor& weight, torch::Tensor& bias) {
+  if (NoInitGuard::active()) return;
+  torch::nn::init::kaiming_uniform_(weight, std::sqrt(5.0));
+  if (!bias.defined()) return;
+  const auto fan_in = weight.numel() / std::max<int64_t>(weight.size(0), 1);
+  const double bound = fan_in > 0 ? 1.0 / std::sqrt(static_cast<double>(fan_in)) : 0.0;
+  torch::nn::init::uniform_(bias, -bound, bound);
+}
+
+}  // namespace
+
+LinearImpl::LinearImpl(int64_t in_features, int64_t out_features, bool with_bias) {
+  weight = register_parameter("weight", empty_parameter({out_features, in_features}));
+  bias = register_parameter("bias", with_bias ? empty_parameter({out_features}) : torch::Tensor());
+  reset_parameters(weight, bias);
+}
+
+torch::Tensor LinearImpl::forward(const torch::Tensor& input) const {
+  return at::linear(input, weight, bias);
+}
+
+Conv2dImpl::Conv2dImpl(int64_t in_channels, int64_t out_channels, Conv2dOptions conv_options)
+    : options(conv_options) {
+  const int64_t k = options.kernel_size();
+  weight = register_parameter("weight",
+                              empty_parameter({out_channels, in_channels / options.groups(), k, k}));
+  bias = register_parameter("bias", options.bias() ? empty_parameter({out_channels}) : torch::Tensor());
+  reset_parameters(weight, bias);
+}
+
+torch::Tensor Conv2dImpl::forward(const torch::Tensor& input) const {
+  return at::conv2d(input,
+                    weight,
+                    bias,
+                    {options.stride(), options.stride()},
+                    {options.padding(), options.padding()},
+                    {1, 1},
+                    options.groups());
+}
+
+LayerNormImpl::LayerNormImpl(int64_t size, double norm_eps) : eps(norm_eps) {
+  weight = register_parameter("weight", torch::ones({size}));
+  bias = register_parameter("bias", torch::zeros({size}));
+}
+
+torch::Tensor LayerNormImpl::forward(const torch::Tensor& input) const {
+  return at::layer_norm(input, weight.sizes(), weight, bias, eps);
+}
+
+}  // namespace vizoo::nn

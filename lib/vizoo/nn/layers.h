@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+
+#include "vizoo/nn/torch.h"
+
+namespace vizoo::nn {
+
+/// y = x W^T + b over the last dimension. x: [..., in_features]; y: [..., out_features].
+/// Parameters `weight` [out_features, in_features] and `bias` [out_features] (optional), as in
+/// torch.nn.Linear, initialised as there (Kaiming uniform, same random stream).
+class LinearImpl : public torch::nn::Module {
+ public:
+  LinearImpl(int64_t in_features, int64_t out_features, bool with_bias = true);
+  torch::Tensor forward(const torch::Tensor& input) const;
+
+  torch::Tensor weight;
+  torch::Tensor bias;  ///< undefined without bias
+};
+TORCH_MODULE(Linear);
+
+/// What torch.nn.Conv2d takes beside the channel counts; square kernels only.
+struct Conv2dOptions {
+  TORCH_ARG(int64_t, kernel_size) = 1;
+  TORCH_ARG(int64_t, stride) = 1;
+  TORCH_ARG(int64_t, padding) = 0;
+  TORCH_ARG(int64_t, groups) = 1;
+  TORCH_ARG(bool, bias) = true;
+};
+
+/// Two-dimensional convolution with zero padding. x: [B, in_channels, H, W]; y: [B, out_channels,
+/// H', W'] in x's memory format. Parameters `weight` [out, in / groups, k, k] and `bias` [out], as
+/// in torch.nn.Conv2d, initialised as there.
+class Conv2dImpl : public torch::nn::Module {
+ public:
+  Conv2dImpl(int64_t in_channels, int64_t out_channels, Conv2dOptions options);
+  torch::Tensor forward(const torch::Tensor& input) const;
+
+  Conv2dOptions options;
+  torch::Tensor weight;
+  torch::Tensor bias;  ///< undefined without bias
+};
+TORCH_MODULE(Conv2d);
+
+/// y = (x - mean) / sqrt(var + eps) * weight + bias over the last dimension, biased variance.
+/// x, y: [..., size]. Parameters `weight` (ones) and `bias` (zeros) [size], as in
+/// torch.nn.LayerNorm.
+class LayerNormImpl : public torch::nn::Module {
+ public:
+  explicit LayerNormImpl(int64_t size, double eps = 1e-5);
+  torch::Tensor forward(const torch::Tensor& input) const;
+
+  double eps;
+  torch::Tensor weight;
+  torch::Tensor bias;
+};
+TORCH_MODULE(LayerNorm);
+
+}  // namespace vizoo::nn

@@ -1,0 +1,143 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "vizoo/core/config.h"
+#include "vizoo/nn/initialization.h"
+#include "vizoo/nn/model_output.h"
+#include "vizoo/nn/torch.h"
+
+namespace vizoo {
+
+/// Options of a forward call. Unset flags take the config's default. Options never change what a
+/// tensor means, only which fields of the output are filled.
+struct ForwardOptions {
+  TORCH_ARG(std::optional<bool>, output_hidden_states) = std::nullopt;
+  TORCH_ARG(std::optional<bool>, output_attentions) = std::nullopt;
+  /// Labels of a head with a loss; the head documents shape and dtype.
+  TORCH_ARG(torch::Tensor, labels) = torch::Tensor();
+};
+
+/// Forward arguments by the keyword names of Transformers (`pixel_values`, `labels`, ...).
+using NamedArguments = std::map<std::string, torch::Tensor>;
+
+/// Base of every model that has a config and a checkpoint format. Parameters and buffers are
+/// registered under Transformers' names, so `named_parameters()` keys are state-dict keys.
+class PretrainedModelImpl : public torch::nn::Module {
+ public:
+  /// Class name as in `architectures`, e.g. "ConvNextModel".
+  virtual std::string class_name() const = 0;
+
+  /// Name of the base model inside a model with a head, e.g. "convnext".
+  virtual std::string base_model_prefix() const = 0;
+
+  /// The part of the config that all models share.
+  virtual PretrainedConfig& base_config() = 0;
+  const PretrainedConfig& base_config() const {
+    return const_cast<PretrainedModelImpl*>(this)->base_config();
+  }
+
+  /// Standard deviation of freshly initialised weights.
+  virtual double initializer_range() const = 0;
+
+  /// Initialises the parameters that `module` itself holds, as `_init_weights` does upstream.
+  /// The default: weights of linear and convolution layers from N(0, initializer_range), biases 0;
+  /// norms 1 and 0.
+  virtual void initialize_module(torch::nn::Module& module) const;
+
+  /// Calls forward with arguments by name and returns the outputs by name. Throws UsageError for an
+  /// argument that the model does not take, ShapeError for one that is missing.
+  virtual NamedTensors forward_named(const NamedArguments& arguments,
+                                     const ForwardOptions& options) = 0;
+
+ protected:
+  /// Upstream's `post_init`: initialises every submodule, children first, except whole models
+  /// inside this one, which have done it in their own constructor. Does nothing under NoInitGuard.
+  void initialize_weights();
+
+  /// Whether a flag was asked for by the call, else by the config.
+  bool wants_hidden_states(const ForwardOptions& options) const {
+    return options.output_hidden_states().value_or(base_config().output_hidden_states);
+  }
+  bool wants_attentions(const ForwardOptions& options) const {
+    return options.output_attentions().value_or(base_config().output_attentions);
+  }
+};
+
+/// A model from pixels to features.
+class VisionModelImpl : public PretrainedModelImpl {
+ public:
+  /// pixel_values: [B, num_channels, H, W], floating point.
+  virtual BaseModelOutputWithPooling forward(const torch::Tensor& pixel_values,
+                                             const ForwardOptions& options = {}) = 0;
+  NamedTensors forward_named(const NamedArguments& arguments,
+                             const ForwardOptions& options) override;
+};
+
+/// A model from pixels to class logits.
+class ImageClassifierImpl : public PretrainedModelImpl {
+ public:
+  /// pixel_values: [B, num_channels, H, W], floating point; `options.labels()` as
+  /// `image_classification_loss` takes them.
+  virtual ImageClassifierOutput forward(const torch::Tensor& pixel_values,
+                                        const ForwardOptions& options = {}) = 0;
+  NamedTensors forward_named(const NamedArguments& arguments,
+                             const ForwardOptions& options) override;
+};
+
+/// A model from pixels to feature maps at several scales.
+class BackboneImpl : public PretrainedModelImpl {
+ public:
+  /// pixel_values: [B, num_channels, H, W], floating point.
+  virtual BackboneOutput forward(const torch::Tensor& pixel_values,
+                                 const ForwardOptions& options = {}) = 0;
+  NamedTensors forward_named(const NamedArguments& arguments,
+                             const ForwardOptions& options) override;
+
+  /// Channels of each returned feature map.
+  virtual std::vector<int64_t> channels() const = 0;
+};
+
+/// What `AutoModel*` return: shared ownership of a model by its task.
+using VisionModel = std::shared_ptr<VisionModelImpl>;
+using ImageClassifier = std::shared_ptr<ImageClassifierImpl>;
+using Backbone = std::shared_ptr<BackboneImpl>;
+
+/// Copies parameters, buffers and the training flag. Both modules must have the same structure.
+void copy_state(const torch::nn::Module& from, torch::nn::Module& to);
+
+/// Implements what depends on the concrete class: `Derived` needs a constructor from `ConfigType`,
+/// and `static constexpr const char* kClassName, *kBaseModelPrefix`.
+template <class Derived, class ConfigType, class Interface>
+class PretrainedModel : public Interface {
+ public:
+  using Config = ConfigType;
+
+  explicit PretrainedModel(ConfigType model_config) : config(std::move(model_config)) {
+    config.resolve();
+  }
+
+  ConfigType config;
+
+  std::string class_name() const override { return Derived::kClassName; }
+  std::string base_model_prefix() const override { return Derived::kBaseModelPrefix; }
+  using PretrainedModelImpl::base_config;
+  PretrainedConfig& base_config() override { return config; }
+  double initializer_range() const override { return config.initializer_range; }
+
+  /// A deep copy, on `device` if one is given.
+  std::shared_ptr<torch::nn::Module> clone(
+      const std::optional<torch::Device>& device = std::nullopt) const override {
+    const nn::NoInitGuard no_init;
+    auto copy = std::make_shared<Derived>(config);
+    copy_state(*this, *copy);
+    if (device) copy->to(*device);
+    return copy;
+  }
+};
+
+}  // namespace vizoo

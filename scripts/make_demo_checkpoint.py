@@ -1,0 +1,258 @@
+#!/usr/bin/env python3
+"""Trains weights/convnext-digits, the small checkpoint that ships with vizoo.
+
+Transformers trains a ConvNextForImageClassification on scikit-learn's handwritten digits and saves
+it with save_pretrained, so the folder holds what any Transformers user would have. Run it with the
+reference environment (a few minutes on two cores):
+
+    scripts/reference_env.sh && .venv-reference/bin/python scripts/make_demo_checkpoint.py
+
+The split, the seeds and the number of threads are fixed. Another CPU or another version of the
+packages may still round differently and end in slightly different weights.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import pathlib
+import shutil
+import time
+
+import numpy as np
+import PIL
+import PIL.Image
+import sklearn
+import sklearn.datasets
+import sklearn.model_selection
+import torch
+import torch.nn.functional as F
+import transformers
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+NAME = "convnext-digits"
+SEED = 20240601
+THREADS = 2
+IMAGE_SIZE = 32
+TEST_IMAGES = 360  # a fifth of the 1,797
+CLASSES = 10
+SHIPPED_PER_CLASS = 2
+README = pathlib.Path(__file__).with_name("demo_checkpoint_readme.txt")
+
+
+def load_digits():
+    """Images as 32 x 32 RGB pictures with their labels, split as (train, test)."""
+    digits = sklearn.datasets.load_digits()
+    pictures = [render(image) for image in digits.images]
+    train, test = sklearn.model_selection.train_test_split(
+        np.arange(len(pictures)),
+        test_size=TEST_IMAGES,
+        stratify=digits.target,
+        random_state=SEED,
+    )
+    return [
+        ([pictures[i] for i in subset], torch.tensor(digits.target[subset]))
+        for subset in (train, test)
+    ]
+
+
+def render(image):
+    """An 8 x 8 image of 17 gray levels, enlarged to what a camera or a scanner might give."""
+    gray = np.round(image * (255.0 / 16.0)).astype(np.uint8)
+    picture = PIL.Image.fromarray(gray)
+    picture = picture.resize((IMAGE_SIZE, IMAGE_SIZE), PIL.Image.Resampling.BICUBIC)
+    return picture.convert("RGB")
+
+
+def make_processor():
+    # A shortest edge below 384 means: resize to int(32 / 0.875) = 36, then cut out the middle 32.
+    return transformers.ConvNextImageProcessor(
+        size={"shortest_edge": IMAGE_SIZE},
+        crop_pct=0.875,
+        resample=PIL.Image.Resampling.BICUBIC,
+    )
+
+
+def make_model():
+    names = {label: str(label) for label in range(CLASSES)}
+    config = transformers.ConvNextConfig(
+        image_size=IMAGE_SIZE,
+        patch_size=2,
+        hidden_sizes=[16, 32, 64, 128],
+        depths=[1, 1, 2, 1],
+        layer_scale_init_value=0.1,
+        drop_path_rate=0.1,
+        id2label=names,
+        label2id={name: label for label, name in names.items()},
+    )
+    return transformers.ConvNextForImageClassification(config)
+
+
+def augment(pixel_values, generator):
+    """Small random rotations, scales and shifts; what moves in is background."""
+    count = len(pixel_values)
+
+    def uniform(low, high):
+        return torch.rand(count, generator=generator) * (high - low) + low
+
+    angle = uniform(-0.2, 0.2)
+    scale = uniform(0.9, 1.15)
+    shift = torch.stack([uniform(-0.15, 0.15), uniform(-0.15, 0.15)], dim=1)
+    rotation = torch.stack(
+        [
+            torch.stack([angle.cos(), -angle.sin()], dim=1),
+            torch.stack([angle.sin(), angle.cos()], dim=1),
+        ],
+        dim=1,
+    )
+    theta = torch.cat([rotation * scale[:, None, None], shift[:, :, None]], dim=2)
+    grid = F.affine_grid(theta, list(pixel_values.shape), align_corners=False)
+    # grid_sample pads with zeros; the background is -1 after normalisation.
+    return F.grid_sample(pixel_values + 1, grid, align_corners=False) - 1
+
+
+def train(model, pixel_values, labels, epochs, batch_size=64, learning_rate=3e-3):
+    generator = torch.Generator().manual_seed(SEED)
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}],
+        lr=learning_rate,
+    )
+    steps = epochs * math.ceil(len(labels) / batch_size)
+    warmup = steps // 20
+
+    def factor(step):
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    model.train()
+    started = time.monotonic()
+    for epoch in range(epochs):
+        total = 0.0
+        for batch in torch.randperm(len(labels), generator=generator).split(batch_size):
+            logits = model(augment(pixel_values[batch], generator)).logits
+            loss = F.cross_entropy(logits, labels[batch], label_smoothing=0.1)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            total += loss.item() * len(batch)
+        if epoch % 10 == 9 or epoch == epochs - 1:
+            elapsed = time.monotonic() - started
+            print(f"epoch {epoch + 1}: loss {total / len(labels):.4f} ({elapsed:.0f} s)", flush=True)
+    model.eval()
+
+
+def predict(folder, pictures):
+    """Labels by the saved files alone: processor and model are loaded anew from `folder`."""
+    processor = transformers.AutoImageProcessor.from_pretrained(folder)
+    model = transformers.AutoModelForImageClassification.from_pretrained(folder)
+    with torch.no_grad():
+        logits = model(processor(pictures, return_tensors="pt")["pixel_values"]).logits
+    return logits.argmax(-1)
+
+
+def write_images(folder, pictures, labels):
+    """The first two test images of each class, in the order of the split: nothing is picked."""
+    folder.mkdir()
+    chosen = [
+        index
+        for label in range(CLASSES)
+        for index in (labels == label).nonzero().flatten().tolist()[:SHIPPED_PER_CLASS]
+    ]
+    paths = []
+    for number, index in enumerate(chosen):
+        paths.append(folder / f"digit-{number:02d}-label-{labels[index].item()}.png")
+        pictures[index].save(paths[-1], optimize=True)
+    return paths, labels[chosen]
+
+
+def describe_file(path, folder):
+    data = path.read_bytes()
+    return {
+        "name": path.relative_to(folder).as_posix(),
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+
+
+def write_manifest(path, folder, expected):
+    """Adds or replaces the row of this checkpoint in weights/manifest.json."""
+    rows = json.loads(path.read_text())["checkpoints"] if path.exists() else []
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "README.md")
+    row = {
+        "name": NAME,
+        "class": "ConvNextForImageClassification",
+        "path": NAME,
+        "source": "scripts/make_demo_checkpoint.py",
+        "licence": "Apache-2.0 (weights); CC-BY-4.0 (images, from the UCI handwritten digits)",
+        "expected": expected,
+        "files": [describe_file(file, folder) for file in files],
+    }
+    rows = sorted([r for r in rows if r["name"] != NAME] + [row], key=lambda r: r["name"])
+    path.write_text(json.dumps({"checkpoints": rows}, indent=2) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=pathlib.Path, default=ROOT / "weights",
+                        help="folder of manifest.json and of the checkpoint's folder")
+    parser.add_argument("--epochs", type=int, default=90)
+    arguments = parser.parse_args()
+
+    torch.set_num_threads(THREADS)
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(SEED)
+    (train_pictures, train_labels), (test_pictures, test_labels) = load_digits()
+    processor = make_processor()
+    pixel_values = processor(train_pictures, return_tensors="pt")["pixel_values"]
+    model = make_model()
+    parameters = sum(p.numel() for p in model.parameters())
+    print(f"{len(train_labels)} images to train on, {len(test_labels)} to test, "
+          f"{parameters} parameters")
+    started = time.monotonic()
+    train(model, pixel_values, train_labels, arguments.epochs)
+    seconds = time.monotonic() - started
+
+    folder = arguments.output / NAME
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)  # safetensors writes it for its owner alone
+    test_correct = int((predict(folder, test_pictures) == test_labels).sum())
+    paths, shipped_labels = write_images(folder / "images", test_pictures, test_labels)
+    shipped = predict(folder, [PIL.Image.open(path).convert("RGB") for path in paths])
+    shipped_correct = int((shipped == shipped_labels).sum())
+    expected = {
+        "test_images": len(test_labels),
+        "test_correct": test_correct,
+        "test_accuracy": round(test_correct / len(test_labels), 4),
+        "shipped_images": len(paths),
+        "shipped_correct": shipped_correct,
+    }
+    (folder / "README.md").write_text(README.read_text().format(
+        accuracy=100 * test_correct / len(test_labels),
+        epochs=arguments.epochs,
+        minutes=seconds / 60,
+        model_bytes=(folder / "model.safetensors").stat().st_size,
+        numpy=np.__version__,
+        parameters=parameters,
+        pillow=PIL.__version__,
+        seed=SEED,
+        sklearn=sklearn.__version__,
+        torch=torch.__version__.split("+")[0],
+        train_images=len(train_labels),
+        transformers=transformers.__version__,
+        **expected,
+    ))
+    write_manifest(arguments.output / "manifest.json", folder, expected)
+    print(json.dumps(expected))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Live comparison of the vizoo program with Transformers on fresh random configurations."""

@@ -1,0 +1,5 @@
+import sys
+
+from parity.run import main
+
+sys.exit(main())

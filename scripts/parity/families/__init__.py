@@ -1,0 +1,20 @@
+"""The families that can be compared: one file each, listed here.
+
+A family is an object with
+
+    name             the name of `--family` and of the folder of its fixtures
+    classes          the class names it compares; case k runs class k mod their number
+    random_case(case, rng, generator)
+                     fills in a Case (saved_class, save, inputs, options, undefined) and returns the
+                     Transformers model to be saved, its parameters filled; `rng` is a
+                     random.Random, `generator` a torch.Generator
+    edit_config(case, rng, config)
+                     (optional) changes config.json after saving: legacy forms, unknown keys
+    kinks(case)      (optional) [(module type, function of the input tensor that is zero at a kink)]
+    processor        (optional) the image processor: random_config(rng, backend),
+                     random_call(rng, backend), and the torchvision backend's reference
+"""
+
+from parity.families.convnext import ConvNext
+
+FAMILIES = {family.name: family for family in (ConvNext(),)}

@@ -1,0 +1,133 @@
+"""Runs Transformers on a case: float32, float64, and float64 without the parts forced to float32."""
+
+import copy
+from contextlib import contextmanager, nullcontext
+from unittest import mock
+
+import torch
+import transformers
+
+from parity.naming import flatten_output
+
+DTYPES = {name: getattr(torch, name) for name in ("float32", "float64", "bfloat16", "float16")}
+
+
+def load(case):
+    """The model of the case, in float32 as `from_pretrained` gives it."""
+    model_class = getattr(transformers, case.class_name)
+    model = model_class.from_pretrained(case.folder,
+                                        **case.options.overrides,
+                                        **case.options.model_args)
+    model.train(case.options.train_mode)
+    return model
+
+
+class RandomTape:
+    """Keeps the uniform numbers that a run draws, so that a run in another dtype can use them.
+
+    `torch.rand` in float64 takes more of the generator's output than in float32: the same seed
+    gives other numbers, hence other drop-path masks.
+    """
+
+    def __init__(self):
+        self.draws = []
+
+    @contextmanager
+    def record(self):
+        original = torch.rand
+
+        def rand(*args, **kwargs):
+            self.draws.append(original(*args, **kwargs))
+            return self.draws[-1].clone()
+
+        with mock.patch.object(torch, "rand", rand):
+            yield
+
+    @contextmanager
+    def replay(self):
+        draws = iter(self.draws)
+
+        def rand(*args, dtype=None, **kwargs):
+            return next(draws).to(dtype)
+
+        with mock.patch.object(torch, "rand", rand):
+            yield
+
+
+@contextmanager
+def keep_float64():
+    """`tensor.float()` leaves float64 tensors as they are: no part is forced to float32."""
+    original = torch.Tensor.float
+
+    def to_float(self, *args, **kwargs):
+        return self if self.dtype == torch.float64 else original(self, *args, **kwargs)
+
+    with mock.patch.object(torch.Tensor, "float", to_float):
+        yield
+
+
+def run(model, case, dtype="float32", context=None):
+    """Output tensors by name, gradients and changed buffers included, of one run."""
+    model = copy.deepcopy(model).to(DTYPES[dtype])
+    keyword_inputs = {}
+    for name, tensor in case.inputs.items():
+        tensor = tensor.to(DTYPES[dtype]) if tensor.is_floating_point() else tensor
+        if name != "cotangent" and case.options.gradients and tensor.is_floating_point():
+            tensor = tensor.clone().requires_grad_()
+        keyword_inputs[name] = tensor
+    cotangent = keyword_inputs.pop("cotangent", None)
+    if case.options.output_hidden_states:
+        keyword_inputs["output_hidden_states"] = True
+    if case.options.output_attentions:
+        keyword_inputs["output_attentions"] = True
+
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    if case.options.seed is not None:
+        torch.manual_seed(case.options.seed)
+    call = getattr(model, case.options.method) if case.options.method else model
+    with context or nullcontext(), torch.set_grad_enabled(bool(case.options.gradients)):
+        outputs = flatten_output(call(**keyword_inputs))
+        if case.options.gradients:
+            field = outputs[case.options.gradients]
+            (field if cotangent is None else (field * cotangent).sum()).backward()
+
+    result = {name: tensor.detach() for name, tensor in outputs.items()}
+    if case.options.train_mode:
+        for name, buffer in model.named_buffers():
+            if not torch.equal(buffer, buffers[name]):
+                result[f"buffer.{name}"] = buffer.detach()
+    if case.options.gradients:
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None:
+                result[f"grad.{name}"] = parameter.grad.detach()
+        for name, tensor in keyword_inputs.items():
+            if isinstance(tensor, torch.Tensor) and tensor.grad is not None:
+                result[f"grad_input.{name}"] = tensor.grad.detach()
+    return {name: tensor.contiguous() for name, tensor in result.items() if is_defined(case, name)}
+
+
+def is_defined(case, name):
+    """False for a tensor that a fresh random initialisation decides."""
+    return not name.startswith(tuple(case.undefined)) if case.undefined else True
+
+
+class Reference:
+    """The runs that the tolerance rule needs, made when asked for."""
+
+    def __init__(self, case):
+        self.case = case
+        self.model = load(case)
+        tape = RandomTape()
+        self.ref32 = run(self.model, case, "float32", tape.record())
+        self.ref64 = run(self.model, case, "float64", tape.replay())
+
+    def native64(self):
+        """The float64 run that draws its own random numbers, as a float64 program does."""
+        return run(self.model, self.case, "float64") if self.case.options.train_mode else self.ref64
+
+    def exact64(self):
+        """The float64 run without the parts that upstream forces to float32."""
+        return run(self.model, self.case, "float64", keep_float64())
+
+    def half(self, dtype):
+        return run(self.model, self.case, dtype)

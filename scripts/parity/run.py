@@ -1,0 +1,185 @@
+"""Command line: compares the vizoo program with Transformers on fresh random configurations."""
+
+import argparse
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from pathlib import Path
+
+
+def parse_arguments(arguments):
+    parser = argparse.ArgumentParser(
+        prog="scripts/parity.sh",
+        description="Compares the vizoo program with Transformers 4.37.2 on random configurations.")
+    parser.add_argument("--family", help="one family (default: all)")
+    parser.add_argument("--class", dest="class_name", help="one class of the family")
+    parser.add_argument("--processors", action="store_true", help="image processors only")
+    parser.add_argument("--models", action="store_true", help="models only")
+    parser.add_argument("--cases", type=int, default=10, help="cases per class (default: 10)")
+    parser.add_argument("--processor-cases", type=int, default=None,
+                        help="processor configurations (default: as --cases)")
+    parser.add_argument("--seed", type=int, help="default: a fresh one, printed first")
+    parser.add_argument("--case", type=int, help="only this case, as a failure names it")
+    parser.add_argument("--jobs", type=int, default=1, help="cases at the same time (default: 1)")
+    parser.add_argument("--log", type=Path, help="append one JSON line per case to this file")
+    parser.add_argument("--vizoo", type=Path, help="the program (default: the newest build)")
+    parser.add_argument("--keep", action="store_true", help="keep the folders of passing cases too")
+    parser.add_argument("--self-test", action="store_true",
+                        help="check that injected errors are found; needs no program")
+    return parser.parse_args(arguments)
+
+
+def run_case(task):
+    """One case in a worker: a record for the log. The folder stays if the case fails."""
+    import torch
+
+    from parity.build import build_case
+    from parity.compare import compare
+    from parity.door import Program, ProgramError
+    from parity.families import FAMILIES
+    from parity.reference import Reference
+
+    torch.set_num_threads(1)
+    started = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix=f"vizoo-parity-{task['index']}-"))
+    record = {"family": task["family"], "seed": task["seed"], "case": task["index"]}
+    try:
+        case = build_case(FAMILIES[task["family"]], task["seed"], task["index"], folder)
+        record.update(case.describe(), rerun=case.rerun_command())
+        try:
+            ours = Program(task["program"]).forward(case, folder)
+            result = compare(case, Reference(case), ours)
+            record.update(passed=result.passed, tensors=result.tensors, worst=result.worst,
+                          worst_name=result.worst_name,
+                          differences=[str(difference) for difference in result.differences])
+        except ProgramError as error:
+            record.update(passed=False, tensors=0, differences=[f"vizoo forward: {error}"])
+    except Exception:  # a defect of the harness must not pass for a result of the program
+        record.update(passed=False, tensors=0, differences=["harness: " + traceback.format_exc()])
+    record["seconds"] = round(time.monotonic() - started, 3)
+    record["folder"] = str(folder)
+    if record["passed"] and not task["keep"]:
+        shutil.rmtree(folder, ignore_errors=True)
+    return record
+
+
+def make_tasks(options, families, program):
+    tasks = []
+    for family in families:
+        classes = family.classes
+        indices = range(options.cases * len(classes)) if options.case is None else [options.case]
+        for index in indices:
+            if options.class_name and classes[index % len(classes)] != options.class_name:
+                continue
+            tasks.append({"family": family.name, "seed": options.seed, "index": index,
+                          "program": str(program), "keep": options.keep or options.case is not None})
+    return tasks
+
+
+def report(record, say):
+    """Prints a failed case: what differs first, the configuration, how to run it again."""
+    say(f"FAILED {record.get('family', 'processors')} seed {record['seed']} case {record['case']} "
+        f"{record.get('class', '')}")
+    for line in record["differences"][:3]:
+        say(f"  {line}")
+    if len(record["differences"]) > 3:
+        say(f"  and {len(record['differences']) - 3} more tensors after these, in forward order")
+    known = {key: record[key] for key in ("saved_class", "save", "inputs", "options", "config",
+                                          "processor", "images", "call")
+             if key in record}
+    say(f"  {json.dumps(known, sort_keys=True)}")
+    say(f"  folder {record['folder']}")
+    say(f"  again: {record.get('rerun', '')}")
+
+
+def run_tasks(tasks, worker, options, say):
+    """(passed, failed); writes the log as cases finish."""
+    passed = failed = 0
+    log = options.log.open("a", encoding="utf-8") if options.log else None
+    pool = multiprocessing.get_context("fork").Pool(options.jobs) if options.jobs > 1 else None
+    progress = sys.stderr.isatty()
+    try:
+        records = pool.imap_unordered(worker, tasks) if pool else map(worker, tasks)
+        for count, record in enumerate(records, 1):
+            passed, failed = passed + record["passed"], failed + (not record["passed"])
+            if not record["passed"]:
+                report(record, say)
+            if log:
+                log.write(json.dumps(record, sort_keys=True) + "\n")
+                log.flush()
+            if progress:
+                print(f"\r{count}/{len(tasks)} cases, {failed} failed ", end="", file=sys.stderr)
+    finally:
+        if pool:
+            pool.terminate()
+        if log:
+            log.close()
+        if progress:
+            print(file=sys.stderr)
+    return passed, failed
+
+
+def prepare_libraries():
+    """Quiet, offline, one thread a worker; imported once, before workers fork."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    warnings.filterwarnings("ignore")
+    import torch
+    import transformers
+
+    torch.set_num_threads(1)
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    if transformers.__version__ != "4.37.2":
+        raise SystemExit(f"parity: expected transformers 4.37.2, got {transformers.__version__}")
+
+
+def main(arguments=None):
+    options = parse_arguments(arguments)
+    if options.seed is None:
+        options.seed = int.from_bytes(os.urandom(4), "little")
+
+    def say(line):
+        print(line, flush=True)
+
+    say(f"seed {options.seed}")
+    prepare_libraries()
+    from parity.door import find_program
+    from parity.families import FAMILIES
+
+    if options.family and options.family not in FAMILIES:
+        raise SystemExit(f"parity: --family: expected one of {'|'.join(FAMILIES)}, "
+                         f"got {options.family}")
+    families = [FAMILIES[options.family]] if options.family else list(FAMILIES.values())
+    passed = failed = 0
+    if options.self_test:
+        from parity.selftest import self_test
+
+        for family in families:
+            good, bad = self_test(family, options.seed, options.cases, say)
+            passed, failed = passed + good, failed + bad
+        say(f"self-test: {passed} passed, {failed} failed")
+        return 1 if failed else 0
+
+    program = find_program(options.vizoo)
+    say(f"program {program}")
+    if not options.processors:
+        tasks = make_tasks(options, families, program)
+        good, bad = run_tasks(tasks, run_case, options, say)
+        say(f"models: {good} passed, {bad} failed")
+        passed, failed = passed + good, failed + bad
+    if not options.models:
+        from parity.processors import make_processor_tasks, run_processor_case
+
+        tasks = make_processor_tasks(options, families, program)
+        good, bad = run_tasks(tasks, run_processor_case, options, say)
+        say(f"processors: {good} passed, {bad} failed")
+        passed, failed = passed + good, failed + bad
+    say(f"parity: {passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0

@@ -1,0 +1,90 @@
+"""A stand-in for the program: Transformers itself, computed another way, with errors on demand."""
+
+import copy
+
+import torch
+from transformers.activations import ACT2FN
+from transformers.models.convnext.modeling_convnext import ConvNextLayer, ConvNextLayerNorm
+
+from parity import reference
+
+FAULTS = ("norm eps", "wrong activation", "swapped tensors", "missing tensor", "extra tensor",
+          "missing gradient", "scaled gradient", "transposed tensor", "missing drop path",
+          "not a number")
+
+VISIBLE = 3e-4  # a broken model whose outputs all change by less is no fault of this case
+
+
+class StandIn:
+    """Answers a case as the program would; `fault` is one of FAULTS or None.
+
+    `forward` returns None when the fault does not apply to the case: nothing to swap, no gradient,
+    a variance so large that another epsilon changes nothing.
+    """
+
+    def __init__(self, fault=None):
+        self.fault = fault
+
+    def forward(self, case, model):
+        # Channels-last convolutions sum in another order: honest float32 noise.
+        model = copy.deepcopy(model).to(memory_format=torch.channels_last)
+        outputs = reference.run(model, case, case.options.dtype)
+        if self.fault not in ("norm eps", "wrong activation", "missing drop path"):
+            return self._break_outputs(outputs)
+        self._break_model(model, case)
+        wrong = reference.run(model, case, case.options.dtype)
+        return wrong if _relative_change(outputs, wrong) > VISIBLE else None
+
+    def _break_model(self, model, case):
+        for module in model.modules():
+            if self.fault == "norm eps" and isinstance(module, ConvNextLayerNorm):
+                module.eps = 1e-5
+            if self.fault == "wrong activation" and isinstance(module, ConvNextLayer):
+                name = case.options.overrides.get("hidden_act", case.config["hidden_act"])
+                wrong = "gelu" if not name.startswith("gelu") else "gelu_new"
+                if name in ("gelu_new", "gelu_accurate", "gelu_fast", "gelu_pytorch_tanh"):
+                    wrong = "gelu"
+                module.act = ACT2FN[wrong]
+            if self.fault == "missing drop path" and case.options.train_mode:
+                if type(module).__name__.endswith("DropPath") and module.drop_prob >= 0.4:
+                    module.drop_prob = 0.0
+
+    def _break_outputs(self, outputs):
+        gradients = [name for name in outputs if name.startswith("grad.")]
+        largest = max(gradients, key=lambda name: float(outputs[name].abs().max()), default=None)
+        plain = [name for name in outputs if not name.startswith("grad")]
+        if self.fault == "swapped tensors":
+            pairs = [(a, b) for a in plain for b in plain
+                     if a < b and outputs[a].shape == outputs[b].shape
+                     and float((outputs[a] - outputs[b]).abs().max()) > 1e-3]
+            if not pairs:
+                return None
+            a, b = pairs[0]
+            outputs[a], outputs[b] = outputs[b], outputs[a]
+        elif self.fault == "missing tensor":
+            del outputs[plain[0]]
+        elif self.fault == "extra tensor":
+            outputs["attentions.0"] = torch.zeros(1)
+        elif self.fault == "not a number":
+            outputs[plain[0]] = torch.full_like(outputs[plain[0]], float("nan"))
+        elif self.fault == "transposed tensor":
+            square = [name for name in plain if outputs[name].dim() == 4]
+            if not square:
+                return None
+            outputs[square[0]] = outputs[square[0]].transpose(2, 3).reshape(
+                outputs[square[0]].shape)
+            if outputs[square[0]].shape[2] == 1 or outputs[square[0]].shape[3] == 1:
+                return None
+        elif self.fault in ("missing gradient", "scaled gradient"):
+            if largest is None or float(outputs[largest].abs().max()) < 0.05:
+                return None
+            if self.fault == "missing gradient":
+                del outputs[largest]
+            else:
+                outputs[largest] = outputs[largest] * 1.001
+        return outputs
+
+
+def _relative_change(before, after):
+    return max((float((before[name] - after[name]).abs().max() / before[name].abs().max())
+                for name in before if name in after and before[name].count_nonzero()), default=0.0)

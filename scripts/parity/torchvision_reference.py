@@ -1,0 +1,92 @@
+"""The torchvision backend's reference: Transformers 5.17 itself, or its steps on torchvision."""
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as vision
+
+V5 = Path(__file__).resolve().parents[2] / ".venv-reference" / "v5"
+MODES = {0: InterpolationMode.NEAREST_EXACT, 2: InterpolationMode.BILINEAR,
+         3: InterpolationMode.BICUBIC}
+DEFAULTS = {
+    "do_resize": True, "size": 384, "crop_pct": 224 / 256, "resample": 3, "do_rescale": True,
+    "rescale_factor": 1 / 255, "do_normalize": True,
+    "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
+}
+_worker = None
+
+
+def convnext(images, config, call):
+    """ConvNeXT's steps on CHW uint8 tensors, one by one: [batch, 3, height, width]."""
+    settings = dict(DEFAULTS)
+    for source in (config, call):
+        settings.update({key: value for key, value in source.items()
+                         if key in DEFAULTS and value is not None})
+    return torch.stack([_convnext_image(image, settings) for image in images])
+
+
+def _convnext_image(image, settings):
+    size = settings["size"]
+    edge = size if isinstance(size, int) else size["shortest_edge"]
+    if settings["do_resize"]:
+        mode = MODES[settings["resample"]]
+        if edge < 384:
+            height, width = image.shape[-2:]
+            short, long = min(height, width), max(height, width)
+            target = int(edge / settings["crop_pct"])
+            stretched = int(target * long / short)
+            sides = (target, stretched) if height <= width else (stretched, target)
+            image = center_crop(vision.resize(image, sides, interpolation=mode, antialias=True),
+                                edge)
+        else:
+            image = vision.resize(image, (edge, edge), interpolation=mode, antialias=True)
+    factor = settings["rescale_factor"]
+    if not settings["do_normalize"]:
+        return image * factor if settings["do_rescale"] else image
+    mean = torch.tensor(settings["image_mean"])
+    std = torch.tensor(settings["image_std"])
+    if settings["do_rescale"]:
+        mean, std = mean * (1.0 / factor), std * (1.0 / factor)
+    return (image.float() - mean[:, None, None]) / std[:, None, None]
+
+
+def center_crop(image, edge):
+    """A square of `edge`, zero-padded where the image is smaller (left and top half rounded down)."""
+    height, width = image.shape[-2:]
+    missing_height, missing_width = max(edge - height, 0), max(edge - width, 0)
+    image = vision.pad(image, [missing_width // 2, missing_height // 2,
+                               (missing_width + 1) // 2, (missing_height + 1) // 2])
+    top = (image.shape[-2] - edge) // 2
+    left = (image.shape[-1] - edge) // 2
+    return image[..., top:top + edge, left:left + edge]
+
+
+def v5_available():
+    return (V5 / "transformers").is_dir()
+
+
+def v5(class_name, config, paths, call, output):
+    """The pixel values of Transformers 5.17, or None with its error."""
+    global _worker
+    if _worker is None or _worker.poll() is not None:
+        environment = dict(os.environ, PYTHONPATH=str(V5), HF_HUB_OFFLINE="1")
+        _worker = subprocess.Popen([sys.executable, str(Path(__file__).with_name("v5_processor.py"))],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.DEVNULL, text=True, env=environment)
+        atexit.register(_worker.kill)
+        _worker.stdout.readline()
+    request = {"class": class_name, "config": config, "images": [str(path) for path in paths],
+               "call": call, "output": str(output)}
+    _worker.stdin.write(json.dumps(request) + "\n")
+    _worker.stdin.flush()
+    answer = json.loads(_worker.stdout.readline())
+    if not answer["ok"]:
+        raise RuntimeError(answer["error"])
+    return load_file(output)["pixel_values"]

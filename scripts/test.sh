@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Set-up, then every test. See --help.
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+
+usage() {
+  cat <<'EOF'
+usage: scripts/test.sh [--preset NAME] [CTEST_OPTIONS...]
+
+Makes the checkout ready (scripts/setup.sh, scripts/reference_env.sh), then runs all tests: the
+layer rules, ten fresh random cases of each class against Transformers (the seed is printed), and
+whatever ctest knows. Nothing of it is timed.
+
+  --preset NAME  test (default), dev, asan or cuda
+  --help         show this text
+
+example: scripts/test.sh --preset asan -R safetensors
+EOF
+}
+
+preset="test"
+case "${1:-}" in
+  --help | -h)
+    usage
+    exit 0
+    ;;
+  --preset)
+    [[ $# -ge 2 ]] || die "--preset: expected a name"
+    preset="$2"
+    shift 2
+    ;;
+esac
+cd "$VIZOO_SOURCE_DIR"
+
+scripts/setup.sh --preset "$preset"
+scripts/reference_env.sh
+
+# All parts run, whatever fails; ctest comes last, so that its summary closes the output.
+failed=()
+step "Checking the layer rules"
+scripts/check_layers.py --self-test && scripts/check_layers.py || failed+=(check_layers.py)
+step "Comparing with Transformers on random cases"
+scripts/parity.sh --cases 10 || failed+=(parity.sh)
+if ((${#failed[@]} > 0)); then
+  step "Failed so far: ${failed[*]}"
+fi
+step "Running ctest"
+ctest --test-dir "$(build_folder "$preset")" --output-on-failure "$@" || failed+=(ctest)
+exit $((${#failed[@]} > 0))
