@@ -214,9 +214,7 @@ def main():
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{len(train_labels)} images to train on, {len(test_labels)} to test, "
           f"{parameters} parameters")
-    started = time.monotonic()
     train(model, pixel_values, train_labels, arguments.epochs)
-    seconds = time.monotonic() - started
 
     folder = arguments.output / NAME
     shutil.rmtree(folder, ignore_errors=True)
@@ -238,7 +236,6 @@ def main():
     (folder / "README.md").write_text(README.read_text().format(
         accuracy=100 * test_correct / len(test_labels),
         epochs=arguments.epochs,
-        minutes=seconds / 60,
         model_bytes=(folder / "model.safetensors").stat().st_size,
         numpy=np.__version__,
         parameters=parameters,

@@ -173,7 +173,7 @@ show_progress() {
         shown=$tenth
         step "  built ${BASH_REMATCH[1]} of ${BASH_REMATCH[2]}"
       fi
-    else
+    elif [[ "$line" != "ninja: Entering directory"* ]]; then
       printf '%s\n' "$line" >&2
     fi
   done

@@ -76,6 +76,13 @@ int main_program(int argc, char** argv) {
   add_doctor(program, run);
 
   try {
+    // CLI11 would call an unknown command a missing one.
+    const auto commands = program.get_subcommands([&](const CLI::App* command) {
+      return argc > 1 && command->get_name() == argv[1];
+    });
+    if (argc > 1 && argv[1][0] != '-' && commands.empty()) {
+      throw CLI::RequiredError(quote(argv[1]) + " is no command, so one");
+    }
     program.parse(argc, argv);
   } catch (const CLI::Success& success) {
     return guarded([&] { return program.exit(success); });  // --help, --version

@@ -26,6 +26,9 @@ def parse_arguments(arguments):
                         help="processor configurations (default: as --cases)")
     parser.add_argument("--seed", type=int, help="default: a fresh one, printed first")
     parser.add_argument("--case", type=int, help="only this case, as a failure names it")
+    parser.add_argument("--dtype", choices=("float32", "float64", "bfloat16", "float16"),
+                        help="of every case (default: float32, one in five float64); half types "
+                             "run without gradients")
     parser.add_argument("--jobs", type=int, default=1, help="cases at the same time (default: 1)")
     parser.add_argument("--log", type=Path, help="append one JSON line per case to this file")
     parser.add_argument("--vizoo", type=Path, help="the program (default: the newest build)")
@@ -51,7 +54,10 @@ def run_case(task):
     record = {"family": task["family"], "seed": task["seed"], "case": task["index"]}
     try:
         case = build_case(FAMILIES[task["family"]], task["seed"], task["index"], folder)
-        record.update(case.describe(), rerun=case.rerun_command())
+        if task["dtype"]:
+            set_dtype(case, task["dtype"])
+        rerun = case.rerun_command() + (f" --dtype {task['dtype']}" if task["dtype"] else "")
+        record.update(case.describe(), rerun=rerun)
         try:
             ours = Program(task["program"]).forward(case, folder)
             result = compare(case, Reference(case), ours)
@@ -69,6 +75,13 @@ def run_case(task):
     return record
 
 
+def set_dtype(case, dtype):
+    case.options.dtype = dtype
+    if dtype in ("bfloat16", "float16"):
+        case.options.gradients = None
+        case.inputs.pop("cotangent", None)
+
+
 def make_tasks(options, families, program):
     tasks = []
     for family in families:
@@ -78,7 +91,8 @@ def make_tasks(options, families, program):
             if options.class_name and classes[index % len(classes)] != options.class_name:
                 continue
             tasks.append({"family": family.name, "seed": options.seed, "index": index,
-                          "program": str(program), "keep": options.keep or options.case is not None})
+                          "program": str(program), "dtype": options.dtype,
+                          "keep": options.keep or options.case is not None})
     return tasks
 
 

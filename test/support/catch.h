@@ -5,6 +5,7 @@
 #if __has_include(<catch2/catch_all.hpp>)
 #include <catch2/catch_all.hpp>
 #include <iostream>
+using Catch::Approx;
 #else
 #include <catch2/catch.hpp>
 #include <iostream>

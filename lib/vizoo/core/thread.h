@@ -1,57 +1,105 @@
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstddef>
-#include <deque>
+#include <exception>
+#include <functional>
+#include <map>
 #include <mutex>
-#include <optional>
+#include <thread>
 #include <utility>
+#include <variant>
+#include <vector>
 
 namespace vizoo {
 
-/// First-in first-out queue between threads that holds at most `capacity` items: a producer that is
-/// ahead waits, so memory stays bounded.
-template <class T>
-class BoundedQueue {
+/// Computes function(0), function(1), ... on worker threads and hands the results out in order.
+///
+/// At most `window` results wait or are under way, so memory stays bounded however slow the taker
+/// is. Destroying it earlier waits only for the calls under way.
+template <class Result>
+class OrderedPrefetch {
  public:
-  explicit BoundedQueue(std::size_t capacity) : capacity_(capacity == 0 ? 1 : capacity) {}
-
-  /// Waits for room. Returns false, and drops the item, once the queue is closed.
-  bool push(T item) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    not_full_.wait(lock, [&] { return closed_ || items_.size() < capacity_; });
-    if (closed_) return false;
-    items_.push_back(std::move(item));
-    not_empty_.notify_one();
-    return true;
+  OrderedPrefetch(std::size_t count,
+                  std::size_t workers,
+                  std::size_t window,
+                  std::function<Result(std::size_t)> function)
+      : count_(count), window_(std::max<std::size_t>(window, 1)), function_(std::move(function)) {
+    workers = std::max<std::size_t>(std::min(workers, count), 1);
+    for (std::size_t i = 0; i < workers; ++i) threads_.emplace_back([this] { work(); });
   }
 
-  /// Waits for an item. Returns nothing once the queue is closed and empty.
-  std::optional<T> pop() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    not_empty_.wait(lock, [&] { return closed_ || !items_.empty(); });
-    if (items_.empty()) return std::nullopt;
-    std::optional<T> item(std::move(items_.front()));
-    items_.pop_front();
-    not_full_.notify_one();
-    return item;
+  ~OrderedPrefetch() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      stopped_ = true;
+    }
+    changed_.notify_all();
+    for (auto& thread : threads_) thread.join();
   }
 
-  /// No more items: waiting producers give up, consumers drain what is left.
-  void close() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    closed_ = true;
-    not_empty_.notify_all();
-    not_full_.notify_all();
+  OrderedPrefetch(const OrderedPrefetch&) = delete;
+  OrderedPrefetch& operator=(const OrderedPrefetch&) = delete;
+
+  /// Whether all results have been taken.
+  bool done() const { return taken_ == count_; }
+
+  /// Waits for the next result in order. Rethrows what the function threw for it; the results after
+  /// it can still be taken. Must not be called once `done()`.
+  Result next() {
+    Outcome outcome;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      changed_.wait(lock, [&] { return outcomes_.count(taken_) != 0; });
+      const auto found = outcomes_.find(taken_);
+      outcome = std::move(found->second);
+      outcomes_.erase(found);
+      ++taken_;
+    }
+    changed_.notify_all();
+    if (auto* error = std::get_if<std::exception_ptr>(&outcome)) std::rethrow_exception(*error);
+    return std::move(std::get<Result>(outcome));
   }
 
  private:
-  const std::size_t capacity_;
+  using Outcome = std::variant<std::exception_ptr, Result>;
+
+  void work() {
+    while (true) {
+      std::size_t index = 0;
+      {
+        std::unique_lock<std::mutex> lock(mutex_);
+        changed_.wait(lock, [&] {
+          return stopped_ || started_ == count_ || started_ < taken_ + window_;
+        });
+        if (stopped_ || started_ == count_) return;
+        index = started_++;
+      }
+      Outcome outcome;
+      try {
+        outcome = function_(index);
+      } catch (...) {
+        outcome = std::current_exception();
+      }
+      {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        outcomes_.emplace(index, std::move(outcome));
+      }
+      changed_.notify_all();
+    }
+  }
+
+  const std::size_t count_;
+  const std::size_t window_;
+  const std::function<Result(std::size_t)> function_;
   std::mutex mutex_;
-  std::condition_variable not_empty_;
-  std::condition_variable not_full_;
-  std::deque<T> items_;
-  bool closed_ = false;
+  std::condition_variable changed_;
+  std::map<std::size_t, Outcome> outcomes_;
+  std::size_t started_ = 0;
+  std::size_t taken_ = 0;
+  bool stopped_ = false;
+  std::vector<std::thread> threads_;
 };
 
 }  // namespace vizoo

@@ -42,6 +42,17 @@ class Descriptor {
   int value_;
 };
 
+std::string describe_mode(mode_t mode) {
+  return S_ISDIR(mode) ? "a folder" : "a device, pipe or socket";
+}
+
+// Renaming over a device (as root over /dev/null!) would replace it for everybody.
+void refuse_special_file(const std::filesystem::path& path, FileKind kind) {
+  struct stat status = {};
+  if (::stat(path.c_str(), &status) != 0 || S_ISREG(status.st_mode)) return;
+  throw_file_error(kind, path, "a file that can be written", describe_mode(status.st_mode));
+}
+
 // Opens a regular file for reading and stores its size.
 int open_regular(const std::filesystem::path& path, FileKind kind, std::size_t& size) {
   // O_NONBLOCK: opening a named pipe that nobody writes to must not hang.
@@ -58,9 +69,8 @@ int open_regular(const std::filesystem::path& path, FileKind kind, std::size_t& 
   }
   const int error = errno;
   ::close(file);
-  std::string got = known ? "a device, pipe or socket" : reason(error);
-  if (known && S_ISDIR(status.st_mode)) got = "a folder";
-  throw_file_error(kind, path, "a readable file", got);
+  throw_file_error(
+      kind, path, "a readable file", known ? describe_mode(status.st_mode) : reason(error));
 }
 
 // Some file systems cannot sync (EINVAL, ENOSYS, ENOTSUP): then there is nothing to wait for.
@@ -190,6 +200,7 @@ void write_file_atomically(const std::filesystem::path& path,
   const auto fail = [&](int error, std::string_view hint) {
     throw_file_error(kind, path, "a file that can be written", reason(error), hint);
   };
+  refuse_special_file(path, kind);
   const std::filesystem::path parent = path.parent_path();
   const std::filesystem::path folder = parent.empty() ? "." : parent;
   std::filesystem::path temporary;

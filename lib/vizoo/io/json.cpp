@@ -39,10 +39,10 @@ class TreeBuilder {
  private:
   // What a value takes in the tree at most, allocator overhead and the growth of vectors included.
   static constexpr std::size_t kSpareMemory = std::size_t{48} << 20U;
-  static constexpr std::size_t kValueBytes = 48;
-  static constexpr std::size_t kMemberBytes = 112;
+  static constexpr std::size_t kElementBytes = 48;  // of an array
+  static constexpr std::size_t kMemberBytes = 128;  // of an object, key and value
   static constexpr std::size_t kContainerBytes = 80;
-  static constexpr std::size_t kStringBytes = 48;
+  static constexpr std::size_t kStringBytes = 64;
 
   struct Open {
     Json* container;
@@ -130,12 +130,12 @@ class TreeBuilder {
 
   // Puts a value where it belongs and returns it there.
   Json& place(Json& root, Json&& value) {
-    spend(kValueBytes);
     if (stack_.empty()) return root = std::move(value);
     Open& open = stack_.back();
     if (open.key != nullptr) {
       return open.container->get_ref<Json::object_t&>().find(*open.key)->second = std::move(value);
     }
+    spend(kElementBytes);
     return open.container->get_ref<Json::array_t&>().emplace_back(std::move(value));
   }
 

@@ -17,7 +17,7 @@ SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
   return {path, std::move(file), std::move(header)};
 }
 
-TensorView SafetensorsFile::tensor(std::size_t index) const {
+TensorView SafetensorsFile::tensor(std::size_t index) const& {
   const SafetensorsHeader::Entry& entry = header_.entries[index];
   TensorView view;
   view.name = entry.name;
@@ -29,20 +29,20 @@ TensorView SafetensorsFile::tensor(std::size_t index) const {
   return view;
 }
 
-std::vector<TensorView> SafetensorsFile::tensors() const {
+std::vector<TensorView> SafetensorsFile::tensors() const& {
   std::vector<TensorView> views;
   views.reserve(size());
   for (std::size_t index = 0; index < size(); ++index) views.push_back(tensor(index));
   return views;
 }
 
-std::optional<TensorView> SafetensorsFile::find(std::string_view name) const {
+std::optional<TensorView> SafetensorsFile::find(std::string_view name) const& {
   const SafetensorsHeader::Entry* const entry = header_.find(name);
   if (entry == nullptr) return std::nullopt;
   return tensor(static_cast<std::size_t>(entry - header_.entries.data()));
 }
 
-TensorView SafetensorsFile::at(std::string_view name) const {
+TensorView SafetensorsFile::at(std::string_view name) const& {
   std::optional<TensorView> view = find(name);
   if (!view) {
     throw CheckpointError(

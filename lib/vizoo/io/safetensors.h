@@ -36,17 +36,23 @@ class SafetensorsFile {
   /// Number of tensors.
   std::size_t size() const { return header_.entries.size(); }
 
+  // Views of a temporary file object would dangle at once: those overloads do not exist.
+
   /// The tensor at `index < size()`, in the order of the data.
-  TensorView tensor(std::size_t index) const;
+  TensorView tensor(std::size_t index) const&;
+  TensorView tensor(std::size_t index) const&& = delete;
 
   /// All tensors, in the order of the data.
-  std::vector<TensorView> tensors() const;
+  std::vector<TensorView> tensors() const&;
+  std::vector<TensorView> tensors() const&& = delete;
 
   /// The tensor called `name`, or nothing. O(log size()).
-  std::optional<TensorView> find(std::string_view name) const;
+  std::optional<TensorView> find(std::string_view name) const&;
+  std::optional<TensorView> find(std::string_view name) const&& = delete;
 
   /// The tensor called `name`. Throws CheckpointError if there is none.
-  TensorView at(std::string_view name) const;
+  TensorView at(std::string_view name) const&;
+  TensorView at(std::string_view name) const&& = delete;
 
   /// `__metadata__` in the order of the file; nothing if the file has none.
   const std::optional<SafetensorsMetadata>& metadata() const { return header_.metadata; }

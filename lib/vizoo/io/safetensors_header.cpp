@@ -14,6 +14,8 @@ namespace {
 constexpr std::size_t kLengthBytes = 8;
 constexpr std::size_t kMaxNesting = 4;  // header, tensor, shape: one to spare for unknown keys
 
+constexpr std::string_view kPointer = "version https://git-lfs.github.com/";
+
 using Entry = SafetensorsHeader::Entry;
 
 bool multiply(uint64_t a, uint64_t b, uint64_t& product) {
@@ -238,8 +240,9 @@ void check_layout(const SafetensorsHeader& header,
       return "[" + std::to_string(entry.begin) + ", " + std::to_string(entry.end) + "]";
     };
     if (entry.begin != expected_begin) {
-      fail("expected data that begins at " + std::to_string(expected_begin) +
-           ", where the tensor before it ends, got data_offsets " + offsets());
+      const char* const why = expected_begin == 0 ? "" : ", where the tensor before it ends";
+      fail("expected data that begins at " + std::to_string(expected_begin) + why +
+           ", got data_offsets " + offsets());
     }
     uint64_t bits = 1;
     bool fits = true;
@@ -309,7 +312,13 @@ std::string SafetensorsHeader::shape_text(const Entry& entry) const {
 
 SafetensorsHeader parse_safetensors_header(std::string_view file, const std::string& source) {
   const auto fail = [&](const std::string& expected, const std::string& got) {
-    throw CheckpointError("checkpoint", printable(source), expected, got);
+    const bool is_pointer = file.substr(0, kPointer.size()) == kPointer;
+    throw CheckpointError("checkpoint",
+                          printable(source),
+                          expected,
+                          got,
+                          is_pointer ? "This is a pointer of git-lfs: run `git lfs pull`"
+                                     : "The file is damaged or in another format");
   };
   if (file.size() < kLengthBytes) {
     fail("a safetensors file of at least 8 bytes", std::to_string(file.size()));

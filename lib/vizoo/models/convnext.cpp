@@ -221,6 +221,13 @@ ConvNextModelImpl::ConvNextModelImpl(ConvNextConfig model_config)
   embeddings = register_module("embeddings", ConvNextEmbeddings(config));
   encoder = register_module("encoder", ConvNextEncoder(config));
   const auto size = config.hidden_sizes.back();
+  if (size != config.hidden_sizes[static_cast<std::size_t>(config.num_stages) - 1]) {
+    throw ConfigError("config",
+                      "/hidden_sizes",
+                      "the last of /num_stages " + std::to_string(config.num_stages) +
+                          " stages to come last",
+                      std::to_string(config.hidden_sizes.size()) + " values");
+  }
   layernorm = register_module("layernorm", nn::LayerNorm(size, config.layer_norm_eps));
   initialize_weights();
 }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <fstream>
 #include <system_error>
-#include <utility>
 
 #include "vizoo/core/error.h"
 #include "vizoo/vision/image_formats.h"
@@ -169,8 +168,8 @@ ImageView image_view(const cv::Mat& image) {
           static_cast<int64_t>(image.step[0])};
 }
 
-MutableImageView image_view(cv::Mat& image) {
-  const ImageView view = image_view(std::as_const(image));
+MutableImageView mutable_image_view(cv::Mat& image) {
+  const ImageView view = image_view(image);
   return {image.ptr<uint8_t>(), view.height, view.width, view.channels, view.row_stride};
 }
 

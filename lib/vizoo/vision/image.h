@@ -40,6 +40,6 @@ cv::Mat decode_image(std::string_view bytes,
 /// A view of an 8-bit matrix of 1 to 4 channels. Throws ImageError for other depths and for empty
 /// matrices.
 ImageView image_view(const cv::Mat& image);
-MutableImageView image_view(cv::Mat& image);
+MutableImageView mutable_image_view(cv::Mat& image);
 
 }  // namespace vizoo

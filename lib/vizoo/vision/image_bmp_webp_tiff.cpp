@@ -60,29 +60,35 @@ class TiffDirectory {
     if (!reader_.ok()) fail_truncated(file, "TIFF");
   }
 
-  // All values of a tag of type BYTE, SHORT or LONG; empty if it is absent.
-  std::vector<uint32_t> values(uint32_t tag) {
+  // Offset of a tag's twelve-byte entry, 0 if it is absent.
+  size_t entry_offset(uint32_t tag) {
     for (uint32_t i = 0; i < entries_; ++i) {
       const size_t entry = directory_ + 2 + size_t{12} * i;
-      if (reader_.u16(entry) != tag) continue;
-      const uint32_t type = reader_.u16(entry + 2);
-      const uint64_t count = reader_.u32(entry + 4);
-      const size_t width = type == 1 ? 1 : type == 3 ? 2 : type == 4 ? 4 : 0;
-      if (width == 0) fail(file_, "a valid TIFF", "tag " + std::to_string(tag) + " of a wrong type");
-      const size_t start = count * width <= 4 ? entry + 8 : reader_.u32(entry + 8);
-      if (!reader_.ok() || start > file_.bytes.size() ||
-          count * width > file_.bytes.size() - start) {
-        fail_truncated(file_, "TIFF");
-      }
-      std::vector<uint32_t> out(static_cast<size_t>(count));
-      for (size_t k = 0; k < out.size(); ++k) {
-        const size_t at = start + k * width;
-        out[k] = width == 1 ? reader_.u8(at) : width == 2 ? reader_.u16(at) : reader_.u32(at);
-      }
-      return out;
+      if (reader_.u16(entry) == tag) return entry;
     }
     if (!reader_.ok()) fail_truncated(file_, "TIFF");
-    return {};
+    return 0;
+  }
+
+  // All values of a tag of type BYTE, SHORT or LONG; empty if it is absent.
+  std::vector<uint32_t> values(uint32_t tag) {
+    const size_t entry = entry_offset(tag);
+    if (entry == 0) return {};
+    const uint32_t type = reader_.u16(entry + 2);
+    const uint64_t count = reader_.u32(entry + 4);
+    const size_t width = type == 1 ? 1 : type == 3 ? 2 : type == 4 ? 4 : 0;
+    if (width == 0) fail(file_, "a valid TIFF", "tag " + std::to_string(tag) + " of a wrong type");
+    const size_t start = count * width <= 4 ? entry + 8 : reader_.u32(entry + 8);
+    if (!reader_.ok() || start > file_.bytes.size() ||
+        count * width > file_.bytes.size() - start) {
+      fail_truncated(file_, "TIFF");
+    }
+    std::vector<uint32_t> out(static_cast<size_t>(count));
+    for (size_t k = 0; k < out.size(); ++k) {
+      const size_t at = start + k * width;
+      out[k] = width == 1 ? reader_.u8(at) : width == 2 ? reader_.u16(at) : reader_.u32(at);
+    }
+    return out;
   }
 
   uint32_t value(uint32_t tag, uint32_t fallback) {
@@ -163,6 +169,19 @@ void check_tiff_data(const ImageFile& file, TiffDirectory& directory, const Tiff
   // LZW packs at most about 1,400 bytes into one, Deflate 1,032, PackBits 64.
   const uint64_t ratio = layout.compression == kTiffUncompressed ? 1 : 1500;
   if (total < raw / ratio) fail_truncated(file, "TIFF");
+}
+
+// libtiff multiplies the colours by an alpha channel that is declared as unassociated; alpha is to be
+// dropped instead. Declared as associated it is left alone: a copy of the file that says so, empty
+// if nothing is to be changed.
+std::string without_premultiplication(const ImageFile& file, TiffDirectory& directory) {
+  constexpr uint32_t kExtraSamples = 338;
+  const std::vector<uint32_t> extra = directory.values(kExtraSamples);
+  if (extra.size() != 1 || extra[0] != 2) return {};
+  std::string copy(file.bytes);
+  const size_t value = directory.entry_offset(kExtraSamples) + 8;
+  copy[file.bytes[0] == 'I' ? value : value + 1] = 1;
+  return copy;
 }
 
 // Grey of 16 bits is clipped, as in the PNG reader.
@@ -270,10 +289,14 @@ DecodedImage decode_tiff(const ImageFile& file, const DecodeOptions& options) {
   check_tiff_data(file, directory, layout);
   DecodedImage decoded;
   decoded.orientation = layout.orientation <= 8 ? static_cast<int>(layout.orientation) : 1;
-  decoded.pixels = layout.bits == 16 && layout.samples == 1
-                       ? decode_grey16(file, layout)
-                       : decode_colour(file, "TIFF", static_cast<int>(layout.width),
-                                       static_cast<int>(layout.height));
+  if (layout.bits == 16 && layout.samples == 1) {
+    decoded.pixels = decode_grey16(file, layout);
+    return decoded;
+  }
+  const std::string copy = without_premultiplication(file, directory);
+  const ImageFile shown{copy.empty() ? file.bytes : copy, file.name};
+  decoded.pixels = decode_colour(shown, "TIFF", static_cast<int>(layout.width),
+                                 static_cast<int>(layout.height));
   return decoded;
 }
 

@@ -7,17 +7,17 @@ import transformers
 from transformers import ConvNextConfig
 from transformers.activations import ACT2CLS, ACT2FN, ClippedGELUActivation
 
+from parity.families.convnext_fixtures import BACKBONE, HEAD, MODEL, ConvNextFixtures
 from parity.families.convnext_processor import ConvNextProcessor
 from parity.parameters import fill
 
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
-MODEL, HEAD, BACKBONE = "ConvNextModel", "ConvNextForImageClassification", "ConvNextBackbone"
 LABELS = ("tabby, tabby cat", "caf\u00e9", "\u732b", "a \"quoted\" label", "x" * 60, "")
 # Pixels x channels of the widest stage; keeps a case below a second.
 MAX_ACTIVATIONS = 60_000
 
 
-class ConvNext:
+class ConvNext(ConvNextFixtures):
     name = "convnext"
     classes = (MODEL, HEAD, BACKBONE)
     processor = ConvNextProcessor()

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <filesystem>
+#include <opencv2/core.hpp>
+#include <string>
+#include <vector>
+
+#include "vizoo/nn/torch.h"
+
+namespace vizoo::app {
+
+/// The image files that the arguments mean, in order: files as they stand (there or not), the
+/// images of a folder sorted by name, and the matches of a quoted pattern (`'photos/*.jpg'`).
+/// Throws UsageError for a folder without images and a pattern without matches.
+std::vector<std::filesystem::path> expand_images(const std::vector<std::string>& arguments);
+
+/// Pixels that a processor made, as a picture again: normalisation undone, 8-bit RGB. pixel_values:
+/// [C, H, W]; mean and std: one value or C; scale: what pixels were multiplied by.
+cv::Mat undo_normalization(const torch::Tensor& pixel_values,
+                           const std::vector<double>& mean,
+                           const std::vector<double>& std,
+                           double scale);
+
+/// The original and what became of it, side by side at the height of the taller.
+cv::Mat side_by_side(const cv::Mat& original, const cv::Mat& processed);
+
+/// Writes an RGB image as PNG, atomically. Throws ImageError.
+void write_png(const std::filesystem::path& path, const cv::Mat& image);
+
+}  // namespace vizoo::app

@@ -1,0 +1,111 @@
+// `vizoo preprocess`: what the image processor of a checkpoint makes of images.
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+#include <sstream>
+
+#include "commands.h"
+#include "common.h"
+#include "images.h"
+#include "tensor_file.h"
+#include "vizoo/core/error.h"
+#include "vizoo/vision/auto_image_processor.h"
+#include "vizoo/vision/image.h"
+
+namespace vizoo::app {
+namespace {
+
+struct Options {
+  std::filesystem::path model;
+  std::filesystem::path outputs;
+  std::filesystem::path draw;
+  std::vector<std::string> images;
+  std::vector<std::string> settings;
+  std::string image_backend = "pil";
+  bool apply_exif_orientation = false;
+};
+
+// The last image, beside what the model will see of it.
+void draw(const Options& options, const cv::Mat& original, const torch::Tensor& pixel_values,
+          const ImageProcessor& processor, const PreprocessOptions& call) {
+  const auto settings = processor.settings();
+  std::vector<double> mean{0.0};
+  std::vector<double> std{1.0};
+  if (call.do_normalize().value_or(settings.do_normalize)) {
+    mean = call.image_mean().value_or(settings.image_mean);
+    std = call.image_std().value_or(settings.image_std);
+  }
+  const bool rescaled = call.do_rescale().value_or(settings.do_rescale);
+  const double scale =
+      rescaled ? call.rescale_factor().value_or(settings.rescale_factor) : 1.0;
+  auto image = pixel_values;
+  if (call.data_format() == ChannelDimension::last) image = image.permute({2, 0, 1});
+  write_png(options.draw, side_by_side(original, undo_normalization(image, mean, std, scale)));
+}
+
+int preprocess(const Options& options) {
+  const auto paths = expand_images(options.images);
+  const auto processor = AutoImageProcessor::from_pretrained(
+      options.model,
+      ImageProcessorOptions().backend(*enum_value<ImageBackend>(options.image_backend)));
+  std::map<std::string, std::string> settings;
+  for (const auto& [key, value] : parse_settings(options.settings)) settings[key] = value;
+  const auto call = preprocess_options_from_json(settings);
+
+  std::vector<cv::Mat> images;
+  Progress progress("preprocess", paths.size());
+  for (const auto& path : paths) {
+    images.push_back(read_image(path, DecodeOptions{options.apply_exif_orientation}));
+    progress.step();
+  }
+  const auto features = (*processor)(images, call);
+  NamedTensors tensors;
+  if (features.pixel_values.defined()) {
+    tensors.emplace_back("pixel_values", features.pixel_values);
+  } else {
+    for (std::size_t i = 0; i < features.images.size(); ++i) {
+      tensors.emplace_back("pixel_values." + std::to_string(i), features.images[i]);
+    }
+  }
+  write_tensors(options.outputs, tensors);
+  if (!options.draw.empty()) {
+    draw(options, images.back(), features.images.back(), *processor, call);
+  }
+  progress.clear();
+  for (const auto& [name, tensor] : tensors) {
+    std::ostringstream line;
+    line << name << ' ' << tensor.scalar_type() << ' ' << tensor.sizes();
+    std::cout << line.str() << '\n';
+  }
+  return kOk;
+}
+
+}  // namespace
+
+void add_preprocess(CLI::App& program, Run& run) {
+  auto* command = program.add_subcommand("preprocess", "Turn images into a model's input tensors");
+  auto options = std::make_shared<Options>();
+  add_model_option(*command, options->model);
+  command->add_option("images", options->images, "Image files, folders, or patterns in quotes")
+      ->required()
+      ->type_name("IMAGE...");
+  command->add_option("--outputs", options->outputs, "Where pixel_values goes")
+      ->required()
+      ->type_name("OUT.safetensors");
+  command->add_option("--draw", options->draw,
+                      "Picture of the last image and of what the model sees of it")
+      ->type_name("OUT.png");
+  command->add_option("--image-backend", options->image_backend,
+                      "pil (as Transformers 4.37) or torchvision (as its fast processors)")
+      ->check(CLI::IsMember({"pil", "torchvision"}))
+      ->capture_default_str();
+  command->add_flag("--apply-exif-orientation", options->apply_exif_orientation,
+                    "Turn photos upright, as Transformers' pipelines do");
+  add_set_option(*command, options->settings, "the call (do_resize, size, resample, ...)");
+  command->footer(
+      "Example: vizoo preprocess --model weights/convnext-digits --outputs out.safetensors "
+      "--set do_normalize=false photo.png");
+  command->callback([&run, options] { run = [options] { return preprocess(*options); }; });
+}
+
+}  // namespace vizoo::app

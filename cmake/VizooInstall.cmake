@@ -1,0 +1,22 @@
+# Install rules: the three libraries with their headers, the program, and the package that
+# find_package(vizoo) reads. The package finds LibTorch by the same file as the build does, and
+# looks first where the build found it.
+include(CMakePackageConfigHelpers)
+
+set(VIZOO_PACKAGE_DIR "${CMAKE_INSTALL_LIBDIR}/cmake/vizoo")
+install(TARGETS vizoo_core vizoo_ops vizoo EXPORT vizooTargets
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(EXPORT vizooTargets NAMESPACE vizoo:: DESTINATION ${VIZOO_PACKAGE_DIR})
+configure_package_config_file(
+  "${CMAKE_CURRENT_LIST_DIR}/vizooConfig.cmake.in" "${PROJECT_BINARY_DIR}/vizooConfig.cmake"
+  INSTALL_DESTINATION ${VIZOO_PACKAGE_DIR})
+write_basic_package_version_file(
+  "${PROJECT_BINARY_DIR}/vizooConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
+install(FILES
+  "${PROJECT_BINARY_DIR}/vizooConfig.cmake"
+  "${PROJECT_BINARY_DIR}/vizooConfigVersion.cmake"
+  "${CMAKE_CURRENT_LIST_DIR}/FindOpenCV.cmake"
+  "${CMAKE_CURRENT_LIST_DIR}/VizooTorch.cmake"
+  DESTINATION ${VIZOO_PACKAGE_DIR})

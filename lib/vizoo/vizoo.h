@@ -1,0 +1,12 @@
+#pragma once
+
+// All that users call. Where compile time matters, include the single headers instead.
+#include "vizoo/hub/auto_model.h"
+#include "vizoo/hub/from_pretrained.h"
+#include "vizoo/hub/save_pretrained.h"
+#include "vizoo/models/convnext.h"
+#include "vizoo/tasks/image_classification.h"
+#ifdef VIZOO_OPENCV
+#include "vizoo/vision/auto_image_processor.h"
+#include "vizoo/vision/image.h"
+#endif

@@ -1,0 +1,1 @@
+"""Side-by-side timing of vizoo and its peers."""

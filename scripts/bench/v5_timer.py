@@ -1,0 +1,29 @@
+"""Times Transformers 5.17's ConvNeXT processor in its own process: one request, one answer a line."""
+
+import json
+import sys
+import warnings
+
+warnings.filterwarnings("ignore")
+
+
+def main(path):
+    import torch
+    import transformers
+    from PIL import Image
+
+    from bench.rounds import timed
+
+    torch.set_num_threads(1)
+    processor = transformers.ConvNextImageProcessor(
+        size={"shortest_edge": 224}, resample=3,
+        image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225])
+    image = Image.open(path).convert("RGB")
+    measure = timed(lambda: processor(image, return_tensors="pt"))
+    print(json.dumps({"version": transformers.__version__}), flush=True)
+    for _ in sys.stdin:
+        print(json.dumps({"ms": measure()}), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

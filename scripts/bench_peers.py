@@ -1,0 +1,287 @@
+#!/usr/bin/env python3
+"""Times vizoo and its peers side by side and prints one JSON object.
+
+Every round runs each of them once, in an order that turns; what counts is the median over rounds of
+the ratio peer / ours within a round (above 1: we are faster). Sections:
+
+    resize      bicubic 500x375 -> 341x256, one thread: torchvision's uint8 antialias, Pillow
+    processor   the whole ConvNeXT processor on one 500x375 photo, one thread: Transformers 4.37.2
+                (Pillow) and, if scripts/reference_env.sh --v5 was run, 5.17 (torchvision)
+    model       ConvNeXT-T float32, batch 1 and 8, two threads: Transformers 4.37.2 eager
+    cold        a fresh process that classifies one image: wall time and peak memory
+
+Needs the reference environment (scripts/reference_env.sh) and a build with benchmarks
+(-DVIZOO_BUILD_BENCHMARKS=ON). JSON goes to standard output, a table to standard error.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PYTHON = ROOT / ".venv-reference" / "bin" / "python"
+V5 = ROOT / ".venv-reference" / "v5"
+SECTIONS = ("resize", "processor", "model", "cold")
+LEAST_ROUNDS = 7
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+# Names of our benchmarks in test/bench.
+RESIZE_BENCHMARK = "pil_bicubic_500x375_341x256"
+PROCESSOR_BENCHMARK = "convnext_processor_500x375"
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", metavar="SECTION",
+                        help=f"{'|'.join(SECTIONS)} (default: all)")
+    parser.add_argument("--rounds", type=int, default=9, help=f"at least {LEAST_ROUNDS}")
+    parser.add_argument("--vizoo", type=Path, help="the program (default: the newest build)")
+    parser.add_argument("--benchmarks", type=Path,
+                        help="folder of the benchmark programs (default: the newest build's)")
+    options = parser.parse_args()
+    if options.rounds < LEAST_ROUNDS:
+        parser.error(f"--rounds: expected at least {LEAST_ROUNDS}")
+    for section in options.sections:
+        if section not in SECTIONS:
+            parser.error(f"expected one of {'|'.join(SECTIONS)}, got {section}")
+    options.sections = options.sections or list(SECTIONS)
+    return options
+
+
+def find_benchmark(options, name):
+    """The newest program called `name`."""
+    root = options.benchmarks or ROOT
+    found = [path for pattern in (name, f"build*/**/{name}") for path in root.glob(pattern)
+             if path.is_file() and os.access(path, os.X_OK)]
+    if not found:
+        raise SystemExit(f"bench: no program {name}; build with -DVIZOO_BUILD_BENCHMARKS=ON")
+    return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def google_benchmark(program, name, environment=None):
+    """A candidate: one run of a Google Benchmark, in milliseconds."""
+    scale = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}
+
+    def measure():
+        done = subprocess.run(
+            [program, f"--benchmark_filter=^{name}(/|$)", "--benchmark_format=json",
+             "--benchmark_min_time=0.3"],
+            capture_output=True, text=True, check=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})})
+        rows = [row for row in json.loads(done.stdout)["benchmarks"]
+                if row.get("run_type", "iteration") == "iteration"]
+        if len(rows) != 1 or "error_message" in rows[0]:
+            raise SystemExit(f"bench: {program} has no benchmark {name}")
+        return rows[0]["real_time"] * scale[rows[0]["time_unit"]]
+
+    return measure
+
+
+def photo(width, height):
+    """A real photo of the given size, RGB."""
+    import skimage
+    from PIL import Image
+
+    path = Path(skimage.__file__).parent / "data" / "coffee.png"
+    return Image.open(path).convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+
+
+def bench_resize(options):
+    import torch
+    from PIL import Image
+    from torchvision.transforms.v2 import InterpolationMode
+    from torchvision.transforms.v2.functional import pil_to_tensor, resize
+
+    from bench.rounds import alternate, report, timed
+
+    torch.set_num_threads(1)
+    image = photo(500, 375)
+    tensor = pil_to_tensor(image)
+    channels_last = tensor[None].contiguous(memory_format=torch.channels_last)[0]
+    arguments = {"size": [256, 341], "interpolation": InterpolationMode.BICUBIC, "antialias": True}
+    program = find_benchmark(options, "resample_bench")
+    candidates = {
+        "vizoo": google_benchmark(program, RESIZE_BENCHMARK),
+        "torchvision": timed(lambda: resize(tensor, **arguments)),
+        "torchvision channels-last": timed(lambda: resize(channels_last, **arguments)),
+        "Pillow": timed(lambda: image.resize((341, 256), Image.Resampling.BICUBIC)),
+    }
+    return report(alternate(candidates, options.rounds), threads=1)
+
+
+def bench_processor(options):
+    import torch
+    import transformers
+
+    from bench.rounds import alternate, report, timed
+
+    torch.set_num_threads(1)
+    image = photo(500, 375)
+    processor = transformers.ConvNextImageProcessor(size={"shortest_edge": 224}, resample=3,
+                                                    image_mean=MEAN, image_std=STD)
+    program = find_benchmark(options, "processor_bench")
+    candidates = {
+        "vizoo": google_benchmark(program, PROCESSOR_BENCHMARK),
+        "vizoo torchvision backend": google_benchmark(program,
+                                                      PROCESSOR_BENCHMARK + "_torchvision"),
+        "Transformers 4.37.2": timed(lambda: processor(image, return_tensors="pt")),
+    }
+    worker = None
+    with tempfile.TemporaryDirectory(prefix="vizoo-bench-") as folder:
+        if (V5 / "transformers").is_dir():
+            image.save(f"{folder}/photo.png")
+            worker = subprocess.Popen(
+                [PYTHON, ROOT / "scripts" / "bench" / "v5_timer.py", f"{folder}/photo.png"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                env={**os.environ, "PYTHONPATH": f"{V5}:{ROOT / 'scripts'}", "OMP_NUM_THREADS": "1",
+                     "HF_HUB_OFFLINE": "1"})
+            name = "Transformers " + json.loads(worker.stdout.readline())["version"]
+
+            def ask():
+                worker.stdin.write("\n")
+                worker.stdin.flush()
+                return json.loads(worker.stdout.readline())["ms"]
+
+            candidates[name] = ask
+        try:
+            times = alternate(candidates, options.rounds)
+        finally:
+            if worker:
+                worker.stdin.close()
+                worker.wait()
+    return report(times, threads=1)
+
+
+def largest_difference(program, folder, model, pixels):
+    """Of the logits, ours against eager: what is timed must be the same computation."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    save_file({"pixel_values": pixels}, folder / "in.safetensors")
+    subprocess.run([program, "forward", "--model", folder, "--inputs", folder / "in.safetensors",
+                    "--outputs", folder / "out.safetensors"], check=True)
+    with torch.inference_mode():
+        expected = model(pixels).logits
+    return float((load_file(folder / "out.safetensors")["logits"] - expected).abs().max())
+
+
+def bench_model(options, program, folder, model):
+    import torch
+
+    from bench.rounds import alternate, report, timed
+
+    torch.set_num_threads(2)
+    result = {}
+    for batch, runs in ((1, 20), (8, 5)):
+        pixels = torch.randn(batch, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+
+        def ours(batch=batch, runs=runs):
+            done = subprocess.run([program, "bench", "--model", folder, "--batch", str(batch),
+                                   "--threads", "2", "--runs", str(runs), "--json"],
+                                  capture_output=True, text=True, check=True)
+            return json.loads(done.stdout)["median_ms"]
+
+        def eager(pixels=pixels):
+            with torch.inference_mode():
+                model(pixels)
+
+        difference = largest_difference(program, folder, model, pixels)
+        times = alternate({"vizoo": ours,
+                           "Transformers 4.37.2": timed(eager, least_seconds=1.5, least_runs=runs)},
+                          options.rounds)
+        result[f"batch {batch}"] = report(times, threads=2, largest_logit_difference=difference)
+    return result
+
+
+def bench_cold(options, program, folder):
+    from bench.rounds import alternate, report, run_child
+
+    image = folder / "photo.png"
+    photo(500, 375).save(image)
+    commands = {
+        "vizoo": [program, "classify", "--model", folder, "--threads", "2", "--json", image],
+        "Transformers 4.37.2": [PYTHON, ROOT / "scripts" / "bench" / "cold_classify.py", folder,
+                                image],
+    }
+    memory = {name: [] for name in commands}
+
+    def candidate(name):
+        def measure():
+            elapsed, peak, output = run_child(commands[name], {"HF_HUB_OFFLINE": "1"})
+            if not output.strip():
+                raise SystemExit(f"bench: {name} answered nothing")
+            memory[name].append(peak)
+            return elapsed
+
+        return measure
+
+    candidates = {name: candidate(name) for name in commands}
+    for measure in candidates.values():  # files into the page cache
+        measure()
+    times = alternate(candidates, options.rounds)
+    return report(times, threads=2,
+                  peak_memory=report(memory, unit="MiB"),
+                  floor_ms=statistics.median(
+                      run_child([program, "--version"])[0] for _ in range(5)))
+
+
+def print_table(result):
+    """One line a peer, to standard error."""
+    def lines(title, section):
+        if "ratio_peer_to_ours" not in section:
+            for key, part in section.items():
+                yield from lines(f"{title}, {key}", part)
+            return
+        own = section["times"]["vizoo"]["median"]
+        for name, ratio in section["ratio_peer_to_ours"].items():
+            peer = section["times"][name]["median"]
+            yield (f"{title:<20} {name:<28} {peer:>10.3f} {own:>10.3f} {section['unit']:<4}"
+                   f"{ratio['median']:>8.2f} [{ratio['min']:.2f}, {ratio['max']:.2f}]")
+        if "peak_memory" in section:
+            yield from lines(f"{title} memory", section["peak_memory"])
+
+    print(f"{'':<20} {'peer':<28} {'peer':>10} {'ours':>10} {'':<4}{'ratio':>8}", file=sys.stderr)
+    for title, section in result["sections"].items():
+        for line in lines(title, section):
+            print(line, file=sys.stderr)
+
+
+def main():
+    options = parse_arguments()
+    if Path(sys.prefix).resolve() != PYTHON.parents[1].resolve():
+        if not PYTHON.exists():
+            subprocess.run([ROOT / "scripts" / "reference_env.sh"], check=True, stdout=sys.stderr)
+        os.execv(PYTHON, [str(PYTHON), *sys.argv])
+    sys.path.insert(0, str(ROOT / "scripts"))
+    from bench.checkpoint import make_convnext_tiny
+    from bench.machine import machine
+    from parity.door import find_program
+
+    program = find_program(options.vizoo)
+    result = {"machine": machine(program), "sections": {}}
+    sections = result["sections"]
+    if "resize" in options.sections:
+        sections["resize"] = bench_resize(options)
+    if "processor" in options.sections:
+        sections["processor"] = bench_processor(options)
+    if {"model", "cold"} & set(options.sections):
+        with tempfile.TemporaryDirectory(prefix="vizoo-bench-") as temporary:
+            folder = Path(temporary)
+            model = make_convnext_tiny(folder)
+            if "model" in options.sections:
+                sections["model"] = bench_model(options, program, folder, model)
+            del model
+            if "cold" in options.sections:
+                sections["cold"] = bench_cold(options, program, folder)
+    print(json.dumps(result, indent=2))
+    print_table(result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

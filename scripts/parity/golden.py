@@ -1,0 +1,102 @@
+"""Golden values: parameters and inputs from a hash, so that any language can make them."""
+
+import math
+
+import torch
+import transformers
+
+V_LEAVES = ("cls_token", "mask_token", "position_embeddings", "rpb", "attention_biases",
+            "register_tokens")
+PRINTED_DIGITS = 3e-6  # relative: the values have seven digits
+
+
+def name_hash(name):
+    """FNV-1a, 32 bits."""
+    value = 0x811C9DC5
+    for byte in name.encode():
+        value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
+    return value
+
+
+def uniform(name, count):
+    """`count` numbers in [0, 1) that depend on `name` and their position only."""
+    mask = 0xFFFFFFFF
+    x = torch.arange(count, dtype=torch.int64) * 0x9E3779B9 & mask
+    x = x ^ name_hash(name)
+    x = x ^ (x >> 16)
+    x = (x * 0x85EBCA6B) & mask
+    x = x ^ (x >> 13)
+    x = (x * 0xC2B2AE35) & mask
+    x = x ^ (x >> 16)
+    return x.double() / 2**32
+
+
+def golden_parameter(name, shape):
+    """The value of the state-dict entry `name`, float32."""
+    leaf = name.rsplit(".", 1)[-1]
+    count = math.prod(shape)
+    u = uniform(name, count)
+    v = u - 0.5
+    if leaf == "num_batches_tracked":
+        value = torch.zeros(count)
+    elif leaf == "running_var":
+        value = 0.5 + u
+    elif leaf in V_LEAVES:
+        value = v
+    elif leaf.startswith("layer_scale") or leaf == "lambda1":
+        value = 0.5 + 0.5 * v
+    elif leaf == "weight" and len(shape) == 1:
+        value = 1 + 0.5 * v
+    elif leaf == "weight":
+        value = v * math.sqrt(12 / (count / shape[0]))
+    else:
+        value = 0.4 * v
+    return value.float().reshape(shape)
+
+
+def golden_input(shape):
+    return (4 * (uniform("pixel_values", math.prod(shape)) - 0.5)).float().reshape(shape)
+
+
+def golden_model(class_name, config):
+    model = getattr(transformers, class_name)(config)
+    state = {key: golden_parameter(key, tuple(value.shape)).to(value.dtype)
+             for key, value in model.state_dict().items()}
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def check_golden(family):
+    """The largest relative deviation of the reference from the family's golden rows."""
+    from parity.naming import flatten_output
+
+    golden = family.golden()
+    worst = 0.0
+    for case in golden["cases"]:
+        config = family.golden_config(golden, case)
+        model = golden_model(case["class"], config).double()
+        model = model.get_submodule(case.get("submodule", ""))
+        inputs = {"pixel_values": golden_input(golden["input_shape"]).double()}
+        if "labels" in case:
+            labels = torch.tensor(case["labels"])
+            inputs["labels"] = labels.double() if labels.is_floating_point() else labels
+        with torch.no_grad():
+            outputs = flatten_output(model(**inputs, output_hidden_states=True))
+        for row in case["rows"]:
+            tensor = outputs[row["name"]]
+            if "shape" in row and list(tensor.shape) != row["shape"]:
+                raise SystemExit(f"golden {row['name']}: expected shape {row['shape']}, "
+                                 f"got {list(tensor.shape)}")
+            for got, expected in _pairs(tensor.flatten(), row):
+                worst = max(worst, abs(got - expected) / max(abs(expected), 0.1))
+    if worst > PRINTED_DIGITS:
+        raise SystemExit(f"golden values: the reference differs by {worst:.2e}")
+    return worst
+
+
+def _pairs(flat, row):
+    for key, value in (("mean", flat.mean()), ("mean_abs", flat.abs().mean())):
+        if key in row:
+            yield float(value), row[key]
+    yield from zip(flat.tolist(), row.get("first", []))
+    yield from zip(flat[len(flat) - len(row.get("last", [])):].tolist(), row.get("last", []))
