@@ -21,6 +21,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,9 +31,7 @@ V5 = ROOT / ".venv-reference" / "v5"
 SECTIONS = ("resize", "processor", "model", "cold")
 LEAST_ROUNDS = 7
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-# Names of our benchmarks in test/bench.
-RESIZE_BENCHMARK = "pil_bicubic_500x375_341x256"
-PROCESSOR_BENCHMARK = "convnext_processor_500x375"
+BENCHMARKS = "resample_bench"  # test/bench/resample_bench.cpp
 
 
 def parse_arguments():
@@ -40,6 +40,8 @@ def parse_arguments():
     parser.add_argument("sections", nargs="*", metavar="SECTION",
                         help=f"{'|'.join(SECTIONS)} (default: all)")
     parser.add_argument("--rounds", type=int, default=9, help=f"at least {LEAST_ROUNDS}")
+    parser.add_argument("--cpu-time", action="store_true",
+                        help="processor time in the sections with one thread: for shared machines")
     parser.add_argument("--vizoo", type=Path, help="the program (default: the newest build)")
     parser.add_argument("--benchmarks", type=Path,
                         help="folder of the benchmark programs (default: the newest build's)")
@@ -50,6 +52,7 @@ def parse_arguments():
         if section not in SECTIONS:
             parser.error(f"expected one of {'|'.join(SECTIONS)}, got {section}")
     options.sections = options.sections or list(SECTIONS)
+    options.clock = "process_time" if options.cpu_time else "perf_counter"
     return options
 
 
@@ -63,21 +66,23 @@ def find_benchmark(options, name):
     return max(found, key=lambda path: path.stat().st_mtime)
 
 
-def google_benchmark(program, name, environment=None):
+def google_benchmark(options, name):
     """A candidate: one run of a Google Benchmark, in milliseconds."""
+    program = find_benchmark(options, BENCHMARKS)
+    field = "cpu_time" if options.cpu_time else "real_time"
     scale = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}
 
     def measure():
         done = subprocess.run(
-            [program, f"--benchmark_filter=^{name}(/|$)", "--benchmark_format=json",
+            [program, f"--benchmark_filter=^{name}$", "--benchmark_format=json",
              "--benchmark_min_time=0.3"],
             capture_output=True, text=True, check=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})})
+            env={**os.environ, "OMP_NUM_THREADS": "1"})
         rows = [row for row in json.loads(done.stdout)["benchmarks"]
                 if row.get("run_type", "iteration") == "iteration"]
         if len(rows) != 1 or "error_message" in rows[0]:
             raise SystemExit(f"bench: {program} has no benchmark {name}")
-        return rows[0]["real_time"] * scale[rows[0]["time_unit"]]
+        return rows[0][field] * scale[rows[0]["time_unit"]]
 
     return measure
 
@@ -97,38 +102,39 @@ def bench_resize(options):
     from torchvision.transforms.v2 import InterpolationMode
     from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
-    from bench.rounds import alternate, report, timed
+    from bench import rounds
+    from bench.rounds import alternate, report
 
     torch.set_num_threads(1)
     image = photo(500, 375)
     tensor = pil_to_tensor(image)
     channels_last = tensor[None].contiguous(memory_format=torch.channels_last)[0]
     arguments = {"size": [256, 341], "interpolation": InterpolationMode.BICUBIC, "antialias": True}
-    program = find_benchmark(options, "resample_bench")
+    timed = partial(rounds.timed, clock=getattr(time, options.clock))
     candidates = {
-        "vizoo": google_benchmark(program, RESIZE_BENCHMARK),
+        "vizoo": google_benchmark(options, "resize_pillow_exact/bicubic_best"),
         "torchvision": timed(lambda: resize(tensor, **arguments)),
         "torchvision channels-last": timed(lambda: resize(channels_last, **arguments)),
         "Pillow": timed(lambda: image.resize((341, 256), Image.Resampling.BICUBIC)),
     }
-    return report(alternate(candidates, options.rounds), threads=1)
+    return report(alternate(candidates, options.rounds), threads=1, clock=options.clock)
 
 
 def bench_processor(options):
     import torch
     import transformers
 
-    from bench.rounds import alternate, report, timed
+    from bench import rounds
+    from bench.rounds import alternate, report
 
     torch.set_num_threads(1)
     image = photo(500, 375)
     processor = transformers.ConvNextImageProcessor(size={"shortest_edge": 224}, resample=3,
                                                     image_mean=MEAN, image_std=STD)
-    program = find_benchmark(options, "processor_bench")
+    timed = partial(rounds.timed, clock=getattr(time, options.clock))
     candidates = {
-        "vizoo": google_benchmark(program, PROCESSOR_BENCHMARK),
-        "vizoo torchvision backend": google_benchmark(program,
-                                                      PROCESSOR_BENCHMARK + "_torchvision"),
+        "vizoo": google_benchmark(options, "process/pil"),
+        "vizoo torchvision backend": google_benchmark(options, "process/torchvision"),
         "Transformers 4.37.2": timed(lambda: processor(image, return_tensors="pt")),
     }
     worker = None
@@ -136,7 +142,8 @@ def bench_processor(options):
         if (V5 / "transformers").is_dir():
             image.save(f"{folder}/photo.png")
             worker = subprocess.Popen(
-                [PYTHON, ROOT / "scripts" / "bench" / "v5_timer.py", f"{folder}/photo.png"],
+                [PYTHON, ROOT / "scripts" / "bench" / "v5_timer.py", f"{folder}/photo.png",
+                 options.clock],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                 env={**os.environ, "PYTHONPATH": f"{V5}:{ROOT / 'scripts'}", "OMP_NUM_THREADS": "1",
                      "HF_HUB_OFFLINE": "1"})
@@ -154,7 +161,7 @@ def bench_processor(options):
             if worker:
                 worker.stdin.close()
                 worker.wait()
-    return report(times, threads=1)
+    return report(times, threads=1, clock=options.clock)
 
 
 def largest_difference(program, folder, model, pixels):

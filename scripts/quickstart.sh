@@ -74,7 +74,7 @@ right = sum(
     for answer in answers
 )
 print(f"{right} of {len(answers)} right")
-sys.exit(right < 0.9 * len(answers))
+sys.exit(not answers or right < 0.9 * len(answers))
 '
 }
 

@@ -35,8 +35,11 @@ build=true
 while (($# > 0)); do
   case "$1" in
     --preset)
-      [[ $# -ge 2 ]] || die "--preset: expected a name"
-      preset="$2"
+      preset="${2:-}"
+      if [[ -z "$preset" ]]; then
+        usage >&2
+        exit 2
+      fi
       shift
       ;;
     --cuda) cuda=true ;;
@@ -72,9 +75,9 @@ missing_packages() {
     command -v "${entry%%:*}" >/dev/null || echo "${entry#*:}"
   done
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
-  # Only three modules of OpenCV: libopencv-dev would bring 600 MB more.
+  # Only a few modules of OpenCV: libopencv-dev would bring 600 MB more.
   for package in ca-certificates nlohmann-json3-dev libcli11-dev catch2 \
-    libjpeg-dev libpng-dev libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev; do
+    libjpeg-dev libpng-dev zlib1g-dev libopencv-core-dev libopencv-imgcodecs-dev; do
     is_installed "$package" || echo "$package"
   done
 }

@@ -26,8 +26,11 @@ case "${1:-}" in
     exit 0
     ;;
   --preset)
-    [[ $# -ge 2 ]] || die "--preset: expected a name"
-    preset="$2"
+    preset="${2:-}"
+    if [[ -z "$preset" ]]; then
+      usage >&2
+      exit 2
+    fi
     shift 2
     ;;
 esac

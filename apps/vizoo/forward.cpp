@@ -1,8 +1,5 @@
 // `vizoo forward`: runs any class of the registry on tensors from a file and writes every output
 // under the name that Transformers gives it. With it anyone can compare the two.
-#include <torch/csrc/autograd/autograd.h>
-#include <torch/cuda.h>
-
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
@@ -12,6 +9,7 @@
 #include "tensor_file.h"
 #include "vizoo/core/error.h"
 #include "vizoo/hub/from_pretrained.h"
+#include "vizoo/hub/named_forward.h"
 
 namespace vizoo::app {
 namespace {
@@ -45,55 +43,6 @@ void check_model_args(const Options& options, const ModelEntry& entry) {
                    describe_json(arguments));
 }
 
-// Back-propagates from one output: a scalar as it is, anything else weighted by `cotangent`.
-void back_propagate(const NamedTensors& outputs,
-                    const std::string& field,
-                    const torch::Tensor& cotangent) {
-  const auto found = std::find_if(
-      outputs.begin(), outputs.end(), [&](const auto& output) { return output.first == field; });
-  if (found == outputs.end()) {
-    std::string names;
-    for (const auto& [name, tensor] : outputs) names += (names.empty() ? "" : ", ") + name;
-    throw UsageError("usage", "--gradients", "one of the outputs " + names, quote(field));
-  }
-  const auto& output = found->second;
-  if (!cotangent.defined()) {
-    if (output.numel() == 1) return output.sum().backward();
-    throw UsageError("usage",
-                     "--gradients",
-                     "a scalar output, or a tensor \"cotangent\" among the inputs",
-                     quote(field) + " without cotangent");
-  }
-  if (cotangent.sizes() != output.sizes()) {
-    std::ostringstream expected;
-    std::ostringstream got;
-    expected << "the shape " << output.sizes() << " of " << field;
-    got << cotangent.sizes();
-    throw ShapeError("inputs", "cotangent", expected.str(), got.str());
-  }
-  (output * cotangent.to(output.options())).sum().backward();
-}
-
-using State = std::map<std::string, torch::Tensor>;
-
-State copy_buffers(const PretrainedModelImpl& model) {
-  State buffers;
-  for (const auto& buffer : model.named_buffers()) buffers[buffer.key()] = buffer.value().clone();
-  return buffers;
-}
-
-void append_gradients(const PretrainedModelImpl& model,
-                      const NamedArguments& arguments,
-                      NamedTensors& outputs) {
-  for (const auto& parameter : model.named_parameters()) {
-    const auto& gradient = parameter.value().grad();
-    if (gradient.defined()) outputs.emplace_back("grad." + parameter.key(), gradient);
-  }
-  for (const auto& [name, tensor] : arguments) {
-    if (tensor.grad().defined()) outputs.emplace_back("grad_input." + name, tensor.grad());
-  }
-}
-
 int forward(const Options& options) {
   apply_threads(options.threads);
   const auto dtype = parse_dtype(options.dtype);
@@ -117,37 +66,14 @@ int forward(const Options& options) {
   auto model = load_pretrained(entry, options.model, load_options);
   print_warnings(report);
 
-  const bool with_gradients = !options.gradients.empty();
-  torch::Tensor cotangent;
-  if (const auto found = arguments.find("cotangent"); with_gradients && found != arguments.end()) {
-    cotangent = found->second;
-    arguments.erase(found);
-  }
+  auto request = NamedForward().gradients(options.gradients).train_mode(options.train_mode);
+  if (options.output_hidden_states) request.output_hidden_states(true);
+  if (options.output_attentions) request.output_attentions(true);
+  if (options.seed >= 0) request.seed(static_cast<uint64_t>(options.seed));
   for (auto& [name, tensor] : arguments) {
     tensor = tensor.to(device, tensor.is_floating_point() ? dtype : tensor.scalar_type());
-    if (with_gradients && tensor.is_floating_point() && name != "labels") tensor.requires_grad_();
   }
-
-  auto forward_options = ForwardOptions();
-  if (options.output_hidden_states) forward_options.output_hidden_states(true);
-  if (options.output_attentions) forward_options.output_attentions(true);
-  if (options.train_mode) model->train();
-  const auto buffers_before = options.train_mode ? copy_buffers(*model) : State{};
-  if (options.seed >= 0) torch::manual_seed(static_cast<uint64_t>(options.seed));
-
-  NamedTensors outputs;
-  {
-    const torch::AutoGradMode gradient_mode(with_gradients);
-    outputs = model->forward_named(arguments, forward_options);
-    if (with_gradients) back_propagate(outputs, options.gradients, cotangent);
-  }
-  if (with_gradients) append_gradients(*model, arguments, outputs);
-  for (const auto& buffer : model->named_buffers()) {
-    const auto before = buffers_before.find(buffer.key());
-    if (before == buffers_before.end() || torch::equal(before->second, buffer.value())) continue;
-    outputs.emplace_back("buffer." + buffer.key(), buffer.value());
-  }
-  write_tensors(options.outputs, outputs);
+  write_tensors(options.outputs, run_named_forward(*model, std::move(arguments), request));
   return kOk;
 }
 

@@ -2,12 +2,13 @@
 
 import json
 import sys
+import time
 import warnings
 
 warnings.filterwarnings("ignore")
 
 
-def main(path):
+def main(path, clock):
     import torch
     import transformers
     from PIL import Image
@@ -19,11 +20,12 @@ def main(path):
         size={"shortest_edge": 224}, resample=3,
         image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225])
     image = Image.open(path).convert("RGB")
-    measure = timed(lambda: processor(image, return_tensors="pt"))
+    measure = timed(lambda: processor(image, return_tensors="pt"),
+                    clock=getattr(time, clock))
     print(json.dumps({"version": transformers.__version__}), flush=True)
     for _ in sys.stdin:
         print(json.dumps({"ms": measure()}), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -14,7 +14,7 @@ SKIMAGE = ("astronaut.png", "chelsea.png", "coffee.png", "color.png", "hubble_de
            "moon.png", "page.png", "text.png")
 SKLEARN = ("china.jpg", "flower.jpg")
 MODES = ("RGB", "RGB", "RGB", "RGB", "L", "P", "P+alpha", "RGBA", "LA", "1", "RGB16", "RGBA16",
-         "turned")
+         "L16", "turned")
 ORIENTATION = 0x0112
 
 
@@ -57,8 +57,8 @@ def _random_size(rng, shape):
 
 def write_png(path, pixels, mode):
     """Writes RGB uint8 `pixels` in one of MODES."""
-    if mode in ("RGB16", "RGBA16"):
-        write_png16(path, pixels, alpha=mode == "RGBA16")
+    if mode in ("L16", "RGB16", "RGBA16"):
+        write_png16(path, pixels, mode)
         return
     image = Image.fromarray(np.ascontiguousarray(pixels))
     alpha = Image.fromarray(np.ascontiguousarray(pixels[::-1, :, 1]))
@@ -80,17 +80,20 @@ def write_png(path, pixels, mode):
     image.save(path, format="PNG", **options)
 
 
-def write_png16(path, pixels, alpha):
-    """16 bits a channel, which Pillow reads (by the high byte) but cannot write."""
+def write_png16(path, pixels, mode):
+    """16 bits a channel, which Pillow cannot write; it reads colours by the high byte, clips gray."""
     height, width = pixels.shape[:2]
     low = np.random.default_rng(height * 7919 + width).integers(0, 256, pixels.shape, np.uint8)
     wide = pixels.astype(">u2") * 256 + low
-    if alpha:
+    if mode == "L16":
+        wide = np.where(pixels[:, :, :1] < 64, low[:, :, :1], wide[:, :, :1])
+    elif mode == "RGBA16":
         wide = np.concatenate([wide, wide[:, :, :1]], axis=2)
     rows = b"".join(b"\0" + wide[row].astype(">u2").tobytes() for row in range(height))
-    header = struct.pack(">IIBBBBB", width, height, 16, 6 if alpha else 2, 0, 0, 0)
+    kind = {"L16": 0, "RGB16": 2, "RGBA16": 6}[mode]
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
     with open(path, "wb") as file:
         file.write(b"\x89PNG\r\n\x1a\n")
-        for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
-            file.write(struct.pack(">I", len(data)) + kind + data
-                       + struct.pack(">I", zlib.crc32(kind + data)))
+        for chunk, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+            file.write(struct.pack(">I", len(data)) + chunk + data
+                       + struct.pack(">I", zlib.crc32(chunk + data)))

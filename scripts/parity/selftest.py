@@ -7,8 +7,11 @@ in every case that it applies to (standin.py says when it does).
 import tempfile
 from pathlib import Path
 
+import torch
+
 from parity.build import build_case
 from parity.compare import compare
+from parity.processors import compare_pixels
 from parity.reference import Reference
 from parity.standin import FAULTS, StandIn
 
@@ -39,4 +42,23 @@ def self_test(family, seed, cases, say):
         passed, failed = passed + fine, failed + (not fine)
         say(f"{'ok' if fine else 'FAILED'}: {fault}: found in {found[fault]} of "
             f"{applied[fault]} cases that it applies to")
-    return passed, failed
+    fine = pixels_are_compared()
+    say(f"{'ok' if fine else 'FAILED'}: one wrong byte, value, type or shape of pixels is found")
+    return passed + fine, failed + (not fine)
+
+
+def pixels_are_compared():
+    """True if equal pixels pass and each single error does not."""
+    pixels = torch.arange(60, dtype=torch.uint8).reshape(1, 3, 4, 5)
+    real = pixels.float() / 255
+    byte, value = pixels.clone(), real.clone()
+    byte[0, 2, 3, 4] += 1
+    value[0, 1, 2, 3] += 3e-6
+
+    def problem(expected, ours, exact):
+        return compare_pixels(expected, {"pixel_values": ours}, exact)[0]
+
+    return (problem(pixels, pixels, True) is None and problem(real, real + 5e-7, False) is None
+            and all((problem(pixels, byte, True), problem(real, value, False),
+                     problem(pixels, pixels.float(), True),
+                     problem(pixels, pixels.transpose(2, 3), True))))

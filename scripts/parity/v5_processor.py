@@ -23,8 +23,9 @@ def main():
         request = json.loads(line)
         try:
             kind = getattr(transformers, request["class"])
+            # 5.17 divides by a null crop_pct; for 4.37 and its files null means the default.
             config = {key: value for key, value in request["config"].items()
-                      if not key.endswith("_type")}
+                      if not key.endswith("_type") and value is not None}
             images = [Image.open(path).convert("RGB") for path in request["images"]]
             pixels = kind(**config)(images, return_tensors="pt", **request["call"])["pixel_values"]
             save_file({"pixel_values": pixels.contiguous()}, request["output"])

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <limits>
+#include <cstring>
 #include <utility>
 
 #include "vizoo/core/error.h"
@@ -16,6 +16,27 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_word_character(char c) {
   return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-' ||
          c == '+' || c == '.';
+}
+
+constexpr uint64_t kOnes = 0x0101010101010101U;
+constexpr uint64_t kHighBits = 0x80 * kOnes;
+
+// Eight bytes from `position`, 0 if there are fewer.
+uint64_t load_eight(std::string_view text, std::size_t position) {
+  uint64_t word = 0;
+  if (text.size() - position >= 8) std::memcpy(&word, text.data() + position, 8);
+  return word;
+}
+
+// A word with a high bit set if (not only if: a borrow may set one more) a byte is zero.
+uint64_t zero_bytes(uint64_t word) { return (word - kOnes) & ~word & kHighBits; }
+
+// Whether none of the eight bytes is a control character, a quotation mark, a backslash or part of
+// a longer code point. May say no for bytes that are fine, never yes for others.
+bool is_plain(uint64_t word) {
+  const uint64_t control = (word - kOnes * 0x20) & kHighBits;
+  return ((word & kHighBits) | control | zero_bytes(word ^ (kOnes * '"')) |
+          zero_bytes(word ^ (kOnes * '\\'))) == 0;
 }
 
 // Where the first significant digit of a number literal stands, as a power of ten: 308 for 1e308,
@@ -56,8 +77,8 @@ JsonScanError::JsonScanError(std::size_t error_offset, std::string what, std::st
       expected(std::move(what)),
       got(std::move(found)) {}
 
-JsonScanner::JsonScanner(std::string_view text, std::size_t max_depth)
-    : input_(text), max_depth_(std::min(max_depth, kMaxDepth)) {}
+JsonScanner::JsonScanner(std::string_view text, std::size_t max_depth, std::size_t max_unescaped)
+    : input_(text), max_depth_(std::min(max_depth, kMaxDepth)), max_unescaped_(max_unescaped) {}
 
 void JsonScanner::fail(std::string expected) const { fail_at(position_, std::move(expected)); }
 
@@ -80,6 +101,9 @@ void JsonScanner::fail_at(std::size_t offset, std::string expected) const {
 
 void JsonScanner::skip_white_space() {
   while (!at_end()) {
+    // Headers may be padded by megabytes of spaces.
+    while (load_eight(input_, position_) == kOnes * ' ') position_ += 8;
+    if (at_end()) break;
     const char c = input_[position_];
     if (c != ' ' && c != '\n' && c != '\t' && c != '\r') break;
     ++position_;
@@ -228,12 +252,25 @@ JsonEvent JsonScanner::scan_number() {
   return JsonEvent::number;
 }
 
+void JsonScanner::skip_plain_text() {
+  while (is_plain(load_eight(input_, position_))) position_ += 8;
+}
+
+void JsonScanner::skip_code_points() {
+  while (!at_end() && static_cast<unsigned char>(input_[position_]) >= 0x80) {
+    const std::size_t length = decode_utf8(input_, position_).length;
+    if (length == 0) fail("valid UTF-8");
+    position_ += length;
+  }
+}
+
 void JsonScanner::scan_string() {
   const std::size_t begin = ++position_;
   text_is_unescaped_ = false;
   std::size_t copied = begin;
   unescaped_.clear();
   while (true) {
+    skip_plain_text();
     if (at_end()) fail("the end of a string");
     const auto c = static_cast<unsigned char>(input_[position_]);
     if (c == '"') break;
@@ -241,23 +278,31 @@ void JsonScanner::scan_string() {
     if (c == '\\') {
       unescaped_.append(input_, copied, position_ - copied);
       scan_escape();
+      check_unescaped();
       text_is_unescaped_ = true;
       copied = position_;
     } else if (c < 0x80) {
       ++position_;
     } else {
-      const std::size_t length = decode_utf8(input_, position_).length;
-      if (length == 0) fail("valid UTF-8");
-      position_ += length;
+      skip_code_points();
     }
   }
   if (text_is_unescaped_) {
     unescaped_.append(input_, copied, position_ - copied);
+    check_unescaped();
     text_ = unescaped_;
   } else {
     text_ = input_.substr(begin, position_ - begin);
   }
   ++position_;
+}
+
+void JsonScanner::check_unescaped() const {
+  if (unescaped_.size() <= max_unescaped_) return;
+  throw JsonScanError(start_,
+                      "at most " + std::to_string(max_unescaped_) +
+                          " bytes in a string with escape sequences",
+                      "more");
 }
 
 void JsonScanner::scan_escape() {

@@ -44,8 +44,11 @@ class JsonScanner {
  public:
   static constexpr std::size_t kMaxDepth = 64;
 
-  /// `text` must outlive the scanner; `max_depth` is at most `kMaxDepth`.
-  explicit JsonScanner(std::string_view text, std::size_t max_depth = kMaxDepth);
+  /// `text` must outlive the scanner; `max_depth` is at most `kMaxDepth`. Strings that hold escape
+  /// sequences may have at most `max_unescaped` bytes, since they have to be copied.
+  explicit JsonScanner(std::string_view text,
+                       std::size_t max_depth = kMaxDepth,
+                       std::size_t max_unescaped = static_cast<std::size_t>(-1));
 
   /// The next event. Throws JsonScanError.
   JsonEvent next();
@@ -79,7 +82,10 @@ class JsonScanner {
   JsonEvent scan_number();
   JsonEvent scan_word(std::string_view word, JsonEvent event);
   void scan_string();
+  void skip_plain_text();
+  void skip_code_points();
   void scan_escape();
+  void check_unescaped() const;
   uint32_t scan_four_hex_digits();
   std::size_t scan_digits();
   [[noreturn]] void fail(std::string expected) const;
@@ -87,6 +93,7 @@ class JsonScanner {
 
   std::string_view input_;
   std::size_t max_depth_;
+  std::size_t max_unescaped_;
   std::size_t position_ = 0;
   std::size_t start_ = 0;
   std::size_t depth_ = 0;

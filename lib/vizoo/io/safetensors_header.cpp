@@ -1,8 +1,8 @@
 #include "vizoo/io/safetensors_header.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
-#include <numeric>
 #include <tuple>
 
 #include "vizoo/core/error.h"
@@ -47,7 +47,7 @@ bool is_number(JsonEvent event) {
 class HeaderParser {
  public:
   HeaderParser(std::string_view json, const std::string& source)
-      : json_(json), source_(source), scanner_(json, kMaxNesting) {}
+      : json_(json), source_(source), scanner_(json, kMaxNesting, kMaxSafetensorsEscaped) {}
 
   void parse(SafetensorsHeader& header) {
     header_ = &header;
@@ -217,14 +217,21 @@ class HeaderParser {
 
   void skip_value() {
     const std::size_t depth = scanner_.depth();
-    scanner_.next();
-    while (scanner_.depth() > depth) scanner_.next();
+    do {
+      scanner_.next();
+      if (++skipped_ > kMaxSafetensorsUnknown) {
+        fail("",
+             "expected at most " + std::to_string(kMaxSafetensorsUnknown) +
+                 " values under unknown keys, got more");
+      }
+    } while (scanner_.depth() > depth);
   }
 
   std::string_view json_;
   const std::string& source_;
   JsonScanner scanner_;
   SafetensorsHeader* header_ = nullptr;
+  std::size_t skipped_ = 0;
 };
 
 // Offsets must agree with dtype and shape, and follow each other from 0 to the end of the file.
@@ -274,15 +281,22 @@ void check_layout(const SafetensorsHeader& header,
 }
 
 void check_names(SafetensorsHeader& header, const HeaderParser& parser) {
-  header.by_name.resize(header.entries.size());
-  std::iota(header.by_name.begin(), header.by_name.end(), uint32_t{0});
-  const auto name = [&](uint32_t index) { return header.entries[index].name; };
-  std::sort(header.by_name.begin(), header.by_name.end(), [&](uint32_t a, uint32_t b) {
-    return name(a) < name(b);
-  });
+  header.by_name.reserve(header.entries.size());
+  for (std::size_t i = 0; i < header.entries.size(); ++i) {
+    header.by_name.push_back({std::hash<std::string_view>()(header.entries[i].name), i});
+  }
+  using NameHash = SafetensorsHeader::NameHash;
+  const auto name = [&](const NameHash& hashed) { return header.entries[hashed.index].name; };
+  std::sort(header.by_name.begin(),
+            header.by_name.end(),
+            [&](const NameHash& a, const NameHash& b) {
+              return a.hash != b.hash ? a.hash < b.hash : name(a) < name(b);
+            });
   const auto twice = std::adjacent_find(header.by_name.begin(),
                                         header.by_name.end(),
-                                        [&](uint32_t a, uint32_t b) { return name(a) == name(b); });
+                                        [&](const NameHash& a, const NameHash& b) {
+                                          return a.hash == b.hash && name(a) == name(b);
+                                        });
   if (twice != header.by_name.end()) {
     parser.fail("", "expected every tensor once, got " + quote(name(*twice)) + " again");
   }
@@ -291,12 +305,13 @@ void check_names(SafetensorsHeader& header, const HeaderParser& parser) {
 }  // namespace
 
 const SafetensorsHeader::Entry* SafetensorsHeader::find(std::string_view name) const {
+  const std::size_t hash = std::hash<std::string_view>()(name);
   const auto found = std::lower_bound(
-      by_name.begin(), by_name.end(), name, [&](uint32_t index, std::string_view wanted) {
-        return entries[index].name < wanted;
+      by_name.begin(), by_name.end(), name, [&](const NameHash& hashed, std::string_view wanted) {
+        return hashed.hash != hash ? hashed.hash < hash : entries[hashed.index].name < wanted;
       });
-  if (found == by_name.end() || entries[*found].name != name) return nullptr;
-  return &entries[*found];
+  if (found == by_name.end() || entries[found->index].name != name) return nullptr;
+  return &entries[found->index];
 }
 
 std::string SafetensorsHeader::shape_text(const Entry& entry) const {

@@ -22,6 +22,8 @@ inline constexpr std::size_t kMaxSafetensorsHeaderBytes = 100'000'000;
 inline constexpr std::size_t kMaxSafetensorsTensors = 250'000;
 inline constexpr std::size_t kMaxSafetensorsDimensions = 2'000'000;  ///< of all tensors together
 inline constexpr std::size_t kMaxSafetensorsMetadata = 100'000;      ///< entries
+inline constexpr std::size_t kMaxSafetensorsEscaped = 8U << 20U;     ///< bytes of an escaped string
+inline constexpr std::size_t kMaxSafetensorsUnknown = 1'000'000;     ///< values of unknown keys
 
 /// A parsed header. Names point into the text that was parsed or into `unescaped_names`.
 struct SafetensorsHeader {
@@ -34,9 +36,15 @@ struct SafetensorsHeader {
     SafetensorsDtype dtype = SafetensorsDtype::U8;
   };
 
+  // Names are compared by hash first: thousands of long names may differ in their last byte only.
+  struct NameHash {
+    std::size_t hash = 0;
+    std::size_t index = 0;
+  };
+
   std::vector<Entry> entries;       ///< in the order of the data
   std::vector<int64_t> dimensions;  ///< the shapes of all tensors
-  std::vector<uint32_t> by_name;    ///< indices of `entries` in the order of the names
+  std::vector<NameHash> by_name;    ///< `entries` in the order of hash and name
   std::optional<SafetensorsMetadata> metadata;
   uint64_t data_begin = 0;  ///< offset of the first tensor byte in the file
   std::deque<std::string> unescaped_names;

@@ -20,7 +20,9 @@ struct Entry {
 
 template <class Processor, class Config>
 Entry entry(std::string_view family, std::vector<std::string_view> model_types) {
-  return {family, std::move(model_types), &detail::field_names<Config>,
+  return {family,
+          std::move(model_types),
+          &detail::field_names<Config>,
           [](std::string_view text, const std::string& source) -> std::unique_ptr<ImageProcessor> {
             return Processor::from_json(text, source);
           }};
@@ -49,8 +51,8 @@ const Entry& entry_of_type(const std::string& type, const std::string& subject) 
   for (const Entry& candidate : entries()) {
     if (family == candidate.family) return candidate;
   }
-  throw ConfigError("processor", subject, "one of " + detail::join_names(image_processor_types()),
-                    quote(type));
+  throw ConfigError(
+      "processor", subject, "one of " + detail::join_names(image_processor_types()), quote(type));
 }
 
 const Entry& entry_of_model(const std::filesystem::path& config_path) {
@@ -64,7 +66,9 @@ const Entry& entry_of_model(const std::filesystem::path& config_path) {
       known.emplace_back(model_type);
     }
   }
-  throw ConfigError("processor", source + ": /model_type", "one of " + detail::join_names(known),
+  throw ConfigError("processor",
+                    source + ": /model_type",
+                    "one of " + detail::join_names(known),
                     describe_json(type));
 }
 
@@ -112,8 +116,10 @@ void apply_overrides(Json& json,
   const std::vector<std::string> names = entry.attributes();
   for (const auto& [key, text] : overrides) {
     if (std::find(names.begin(), names.end(), key) == names.end()) {
-      throw ConfigError("processor", source, "an attribute to set, one of " +
-                        detail::join_names(names), quote(key));
+      throw ConfigError("processor",
+                        source,
+                        "an attribute to set, one of " + detail::join_names(names),
+                        quote(key));
     }
     json[key] = parse_json(text, "override of /" + key);
   }

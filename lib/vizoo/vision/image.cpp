@@ -103,7 +103,8 @@ DecodedImage decode(const ImageFile& file, const DecodeOptions& options) {
 cv::Mat upright(const cv::Mat& image, int orientation) {
   if (orientation <= 1) return image;
   const bool transpose = orientation >= 5;
-  const bool flip_rows = orientation == 3 || orientation == 4 || orientation == 7 || orientation == 8;
+  const bool flip_rows =
+      orientation == 3 || orientation == 4 || orientation == 7 || orientation == 8;
   const bool flip_columns =
       orientation == 2 || orientation == 3 || orientation == 6 || orientation == 7;
   const int rows = transpose ? image.cols : image.rows;
@@ -161,10 +162,15 @@ cv::Mat read_image(const std::filesystem::path& path, const DecodeOptions& optio
 
 ImageView image_view(const cv::Mat& image) {
   if (image.empty() || image.dims != 2 || image.depth() != CV_8U || image.channels() > 4) {
-    throw ImageError("image", "cv::Mat", "a two-dimensional 8-bit image of 1 to 4 channels",
+    throw ImageError("image",
+                     "cv::Mat",
+                     "a two-dimensional 8-bit image of 1 to 4 channels",
                      image.empty() ? "an empty one" : cv::typeToString(image.type()));
   }
-  return {image.ptr<uint8_t>(), image.rows, image.cols, image.channels(),
+  return {image.ptr<uint8_t>(),
+          image.rows,
+          image.cols,
+          image.channels(),
           static_cast<int64_t>(image.step[0])};
 }
 

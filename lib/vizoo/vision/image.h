@@ -20,15 +20,15 @@ struct DecodeOptions {
   int64_t max_pixels = kDefaultMaxPixels;
 };
 
-/// Decodes an image file as `PIL.Image.open(path).convert("RGB")` does: H x W x 3, uint8, RGB order.
+/// Decodes an image file as `PIL.Image.open(path).convert("RGB")` does: H x W x 3, uint8, RGB.
 ///
 /// Formats: JPEG, PNG, BMP, WebP and TIFF, told apart by content, not by name. Grey becomes three
 /// equal channels, palettes are looked up, alpha and transparency are dropped (not blended), CMYK
 /// JPEG is converted as Pillow does. 16-bit channels keep their high byte, except 16-bit grey,
 /// whose values are clipped to 255, as in Pillow. Where Pillow pads or tolerates, we do not: a file
 /// that ends early is an error, also when all of its pixels could be guessed.
-/// Not read: animations (first frame only where the format has one), lossless or 12-bit JPEG,
-/// BigTIFF, TIFF with other compressions than none, LZW, Deflate and PackBits.
+/// Not read: animated WebP, lossless or 12-bit JPEG, run-length encoded BMP, BigTIFF, and TIFF with
+/// other compressions than none, LZW, Deflate and PackBits. Of several images in a TIFF the first.
 /// Throws ImageError: `[image] photo.jpg: expected ..., got ...`.
 cv::Mat read_image(const std::filesystem::path& path, const DecodeOptions& options = {});
 

@@ -39,7 +39,10 @@ int exif_orientation(std::string_view exif);
 [[noreturn]] void fail_truncated(const ImageFile& file, std::string_view format);
 
 /// Throws ImageError unless 1 <= width * height <= options.max_pixels.
-void check_size(const ImageFile& file, uint64_t width, uint64_t height, const DecodeOptions& options);
+void check_size(const ImageFile& file,
+                uint64_t width,
+                uint64_t height,
+                const DecodeOptions& options);
 
 /// Bounds-checked little- and big-endian reads; an offset beyond the end gives 0 and clears `ok`.
 class ByteReader {

@@ -1,12 +1,13 @@
 // JPEG by libjpeg: its own error handlers keep it silent, and the end of the data is an error.
+#include <algorithm>
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
 #include <string>
 
 // jpeglib.h needs stdio first.
-#include <jpeglib.h>
 #include <jerror.h>
+#include <jpeglib.h>
 
 #include "vizoo/core/error.h"
 #include "vizoo/vision/image_formats.h"
@@ -102,8 +103,7 @@ class Reader {
 
   std::string_view exif() const {
     for (auto marker = info_.marker_list; marker != nullptr; marker = marker->next) {
-      const std::string_view data(reinterpret_cast<const char*>(marker->data),
-                                  marker->data_length);
+      const std::string_view data(reinterpret_cast<const char*>(marker->data), marker->data_length);
       if (data.substr(0, 6) == std::string_view("Exif\0\0", 6)) return data;
     }
     return {};

@@ -1,11 +1,9 @@
 // PNG by libpng: its own error handlers keep it silent, and the end of the data is an error.
 #include <png.h>
 
-#include <algorithm>
 #include <csetjmp>
 #include <cstring>
 #include <string>
-#include <vector>
 
 #include "vizoo/core/error.h"
 #include "vizoo/vision/image_formats.h"
@@ -90,9 +88,9 @@ class Reader {
     if (!try_header()) report();
   }
 
-  // Rows of libpng's output, 8-bit RGB or, for 16-bit grey, big-endian grey.
-  void read_rows(uint8_t* const* rows, int height) {
-    if (!try_rows(rows, height)) report();
+  // Fills an image whose rows are libpng's: 8-bit RGB or, for 16-bit grey, big-endian grey.
+  void read_rows(cv::Mat& image) {
+    if (!try_rows(image.data, image.step[0], image.rows)) report();
   }
 
   uint32_t width() const { return png_get_image_width(png_, info_); }
@@ -112,7 +110,7 @@ class Reader {
     return true;
   }
 
-  bool try_rows(uint8_t* const* rows, int height) {
+  bool try_rows(uint8_t* data, size_t stride, int height) {
     if (setjmp(error_.jump) != 0) return false;
     if (colour() == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(png_);
     if (colour() == PNG_COLOR_TYPE_GRAY && depth() < 8) png_set_expand_gray_1_2_4_to_8(png_);
@@ -124,7 +122,8 @@ class Reader {
     const int passes = png_set_interlace_handling(png_);
     png_read_update_info(png_, info_);
     for (int pass = 0; pass < passes; ++pass) {
-      for (int y = 0; y < height; ++y) png_read_row(png_, rows[y], nullptr);
+      for (int y = 0; y < height; ++y)
+        png_read_row(png_, data + stride * static_cast<size_t>(y), nullptr);
     }
     png_read_end(png_, nullptr);
     return true;
@@ -168,8 +167,9 @@ DecodedImage decode_png(const ImageFile& file, const DecodeOptions& options) {
   if (width > INT32_MAX || height > INT32_MAX) fail(file, "a valid PNG", "a side above 2^31");
   Reader reader(file);
   reader.read_header();
-  const uint64_t raw_bytes =
-      uint64_t{width} * height * static_cast<uint64_t>(reader.depth() * reader.channels()) / 8;
+  const auto pixel_bits = static_cast<uint64_t>(reader.depth() * reader.channels());
+  // Each row has a byte for its filter.
+  const uint64_t raw_bytes = height + uint64_t{width} * height * pixel_bits / 8;
   if (raw_bytes / kMaxDeflateRatio > chunks.data_bytes) fail_truncated(file, "PNG");
 
   DecodedImage decoded;
@@ -178,10 +178,7 @@ DecodedImage decode_png(const ImageFile& file, const DecodeOptions& options) {
   const bool grey16 = reader.colour() == PNG_COLOR_TYPE_GRAY && reader.depth() == 16;
   cv::Mat grey;
   if (grey16) grey.create(decoded.pixels.rows, decoded.pixels.cols, CV_16UC1);
-  cv::Mat& target = grey16 ? grey : decoded.pixels;
-  std::vector<uint8_t*> rows(height);
-  for (uint32_t y = 0; y < height; ++y) rows[y] = target.ptr<uint8_t>(static_cast<int>(y));
-  reader.read_rows(rows.data(), static_cast<int>(height));
+  reader.read_rows(grey16 ? grey : decoded.pixels);
   if (grey16) grey16_to_rgb(grey, decoded.pixels);
   return decoded;
 }

@@ -53,14 +53,14 @@ void check_settings(const ProcessorSettings& settings) {
     throw ConfigError("processor", "/crop_pct", "a number above 0", number(*settings.crop_pct));
   }
   if (!std::isfinite(settings.rescale_factor)) {
-    throw ConfigError("processor", "/rescale_factor", "a finite number",
-                      number(settings.rescale_factor));
+    throw ConfigError(
+        "processor", "/rescale_factor", "a finite number", number(settings.rescale_factor));
   }
 }
 
 // An image on its way: uint8 with channels last, or floating as it came, channels first.
 struct WorkImage {
-  cv::Mat bytes;             // empty if `floating` is in use
+  cv::Mat bytes;               // empty if `floating` is in use
   bool scaled_by_255 = false;  // the bytes stand for values in 0..1
   at::Tensor floating;
 };
@@ -82,7 +82,8 @@ cv::Mat matrix_view(const at::Tensor& tensor) {
   if (tensor.size(0) > INT32_MAX || tensor.size(1) > INT32_MAX || tensor.numel() == 0) {
     throw ImageError("image", "tensor", "at least one pixel", "an empty tensor");
   }
-  return cv::Mat(static_cast<int>(tensor.size(0)), static_cast<int>(tensor.size(1)),
+  return cv::Mat(static_cast<int>(tensor.size(0)),
+                 static_cast<int>(tensor.size(1)),
                  CV_8UC(static_cast<int>(tensor.size(2))),
                  const_cast<uint8_t*>(tensor.const_data_ptr<uint8_t>()));
 }
@@ -106,9 +107,11 @@ void floating_to_bytes(WorkImage& image) {
   if (!(lowest >= 0 && highest <= limit)) {
     std::ostringstream got;
     got << lowest << " to " << highest;
-    throw ImageError("image", "tensor",
+    throw ImageError("image",
+                     "tensor",
                      whole ? "values in 0 to 255" : "whole numbers, or values in 0 to 1",
-                     got.str(), "Only such images can be resized");
+                     got.str(),
+                     "Only such images can be resized");
   }
   if (!whole) values = rescale(values, 255.0);
   image.bytes = matrix_copy(values.to(at::kByte).permute({1, 2, 0}).contiguous());
@@ -120,7 +123,8 @@ void floating_to_bytes(WorkImage& image) {
 WorkImage work_image(const at::Tensor& image, ChannelDimension layout, at::Tensor& keep_alive) {
   WorkImage work;
   if (image.dim() != 3) infer_channel_dimension(image);  // throws
-  if (image.numel() == 0) throw ImageError("image", "tensor", "at least one pixel", "an empty tensor");
+  if (image.numel() == 0)
+    throw ImageError("image", "tensor", "at least one pixel", "an empty tensor");
   if (image.scalar_type() == at::kByte) {
     keep_alive = to_channel_dimension(image, ChannelDimension::last, layout).contiguous();
     work.bytes = matrix_view(keep_alive);
@@ -148,7 +152,9 @@ at::Tensor supported_tensor(const at::Tensor& image) {
     case at::kLong:
       return image.to(at::kDouble);
     default:
-      throw ImageError("image", "tensor", "uint8, another integer or a floating dtype",
+      throw ImageError("image",
+                       "tensor",
+                       "uint8, another integer or a floating dtype",
                        at::toString(image.scalar_type()));
   }
 }
@@ -156,12 +162,10 @@ at::Tensor supported_tensor(const at::Tensor& image) {
 at::Tensor crop_floating(const at::Tensor& image, const ImageSize& size, ImageBackend backend) {
   const CropAxis rows = center_crop_axis(image.size(1), size.height, backend);
   const CropAxis columns = center_crop_axis(image.size(2), size.width, backend);
-  at::Tensor out =
-      at::zeros({image.size(0), rows.out_length, columns.out_length}, image.options());
+  at::Tensor out = at::zeros({image.size(0), rows.out_length, columns.out_length}, image.options());
   out.narrow(1, rows.target, rows.length)
       .narrow(2, columns.target, columns.length)
-      .copy_(image.narrow(1, rows.source, rows.length)
-                 .narrow(2, columns.source, columns.length));
+      .copy_(image.narrow(1, rows.source, rows.length).narrow(2, columns.source, columns.length));
   return out;
 }
 
@@ -172,11 +176,17 @@ cv::Mat resize_and_crop(const cv::Mat& image,
                         Resample filter,
                         const ResampleOptions& options) {
   const ImageView view = image_view(image);
+  check_resize_target(size.height, size.width);
   const int64_t top = (size.height - crop.height) / 2;
   const int64_t left = (size.width - crop.width) / 2;
   cv::Mat out(static_cast<int>(crop.height), static_cast<int>(crop.width), image.type());
-  resample(view, size.height, size.width, filter, {top, left, crop.height, crop.width},
-           mutable_image_view(out), options);
+  resample(view,
+           size.height,
+           size.width,
+           filter,
+           {top, left, crop.height, crop.width},
+           mutable_image_view(out),
+           options);
   return out;
 }
 
@@ -201,8 +211,8 @@ void apply_geometry(WorkImage& image,
   if (backend == ImageBackend::Pil && opaque && geometry.resize && geometry.crop &&
       geometry.crop->height <= geometry.resize->height &&
       geometry.crop->width <= geometry.resize->width) {
-    image.bytes = resize_and_crop(image.bytes, *geometry.resize, *geometry.crop, settings.resample,
-                                  options);
+    image.bytes =
+        resize_and_crop(image.bytes, *geometry.resize, *geometry.crop, settings.resample, options);
     return;
   }
   if (geometry.resize) {
@@ -241,8 +251,7 @@ bool same_form(const std::vector<WorkImage>& images, ChannelDimension layout) {
   for (const WorkImage& image : images) {
     if (out_shape(image, layout) != out_shape(images[0], layout) ||
         image.bytes.empty() != images[0].bytes.empty() ||
-        (image.bytes.empty() &&
-         image.floating.scalar_type() != images[0].floating.scalar_type())) {
+        (image.bytes.empty() && image.floating.scalar_type() != images[0].floating.scalar_type())) {
       return false;
     }
   }
@@ -255,14 +264,14 @@ void write_image(const WorkImage& image,
                  ImageBackend backend,
                  at::Tensor& out) {
   if (image.bytes.empty()) {
-    out.copy_(to_channel_dimension(finish_floating(image, settings, backend), options.data_format(),
-                                   ChannelDimension::first));
+    out.copy_(to_channel_dimension(
+        finish_floating(image, settings, backend), options.data_format(), ChannelDimension::first));
     return;
   }
   const ImageView view = image_view(image.bytes);
   if (out.scalar_type() == at::kByte) {
-    out.copy_(to_channel_dimension(tensor_view(image.bytes), options.data_format(),
-                                   ChannelDimension::last));
+    out.copy_(to_channel_dimension(
+        tensor_view(image.bytes), options.data_format(), ChannelDimension::last));
     return;
   }
   const PixelTable table(settings, backend, view.channels, image.scaled_by_255);
@@ -293,7 +302,9 @@ BatchFeature assemble(const std::vector<WorkImage>& images,
   const ChannelDimension layout = options.data_format();
   const bool stackable = same_form(images, layout);
   if (!stackable && options.return_form() == ReturnForm::stacked) {
-    throw ShapeError("processor", "images", "images of one size after processing",
+    throw ShapeError("processor",
+                     "images",
+                     "images of one size after processing",
                      size_text(size_of(images[0])) + " and others",
                      "Resize them, or ask for a list");
   }
@@ -349,9 +360,8 @@ BatchFeature ImageProcessor::operator()(const std::vector<at::Tensor>& images,
   check_settings(settings);
   if (images.empty()) throw ImageError("image", "images", "at least one image", "none");
   const at::Tensor first = supported_tensor(images[0]);
-  const ChannelDimension layout = options.input_data_format()
-                                      ? *options.input_data_format()
-                                      : infer_channel_dimension(first);
+  const ChannelDimension layout =
+      options.input_data_format() ? *options.input_data_format() : infer_channel_dimension(first);
   std::vector<WorkImage> work;
   std::vector<at::Tensor> keep_alive(images.size());
   for (size_t i = 0; i < images.size(); ++i) {
@@ -372,8 +382,8 @@ void ImageProcessor::save_pretrained(const std::filesystem::path& directory) con
   std::error_code code;
   std::filesystem::create_directories(directory, code);
   if (code) {
-    throw ConfigError("processor", printable(directory.string()), "a folder that can be made",
-                      code.message());
+    throw ConfigError(
+        "processor", printable(directory.string()), "a folder that can be made", code.message());
   }
   write_file_atomically(directory / "preprocessor_config.json", to_json(), FileKind::config);
 }

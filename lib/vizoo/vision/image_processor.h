@@ -103,9 +103,9 @@ class ImageProcessor {
   BatchFeature operator()(const std::vector<cv::Mat>& images,
                           const PreprocessOptions& options = {}) const;
 
-  /// One image of three dimensions or a batch of four, on the CPU; uint8 in 0..255, or floating. With
-  /// do_resize and the Pil backend a floating image must hold whole numbers in 0..255 or values in
-  /// 0..1 (which become uint8 by truncation while they are resized), as in Transformers.
+  /// One image of three dimensions or a batch of four, on the CPU; uint8 in 0..255, or floating.
+  /// With do_resize and the Pil backend a floating image must hold whole numbers in 0..255 or
+  /// values in 0..1 (which become uint8 by truncation while they are resized), as in Transformers.
   BatchFeature operator()(const at::Tensor& image, const PreprocessOptions& options = {}) const;
   BatchFeature operator()(const std::vector<at::Tensor>& images,
                           const PreprocessOptions& options = {}) const;
@@ -131,7 +131,8 @@ class ImageProcessor {
  protected:
   /// Target sizes of an image under `settings` (attributes and call arguments merged). Throws
   /// ConfigError for settings that the class cannot take.
-  virtual ImageGeometry geometry(const ImageSize& image, const ProcessorSettings& settings) const = 0;
+  virtual ImageGeometry geometry(const ImageSize& image,
+                                 const ProcessorSettings& settings) const = 0;
 
   /// The attributes as JSON text, without `image_processor_type`.
   virtual std::string attributes_json() const = 0;

@@ -58,6 +58,7 @@ cv::Mat resize_pillow(const cv::Mat& image,
                       Resample filter,
                       const ResampleOptions& options) {
   const ImageView view = image_view(image);
+  check_resize_target(size.height, size.width);
   const bool same = view.height == size.height && view.width == size.width;
   const bool alpha = (view.channels == 2 || view.channels == 4) && filter != Resample::nearest;
   cv::Mat source = image;
@@ -66,17 +67,7 @@ cv::Mat resize_pillow(const cv::Mat& image,
     premultiply(source);
   }
   const ImageView input = image_view(source);
-  // cv::Mat counts in int; the resize itself refuses sizes that would not fit.
-  const auto clamp = [](int64_t side) {
-    return static_cast<int>(std::clamp<int64_t>(side, 0, INT32_MAX));
-  };
-  if (size.height <= 0 || size.width <= 0 || size.height > kDefaultMaxPixels ||
-      size.width > kDefaultMaxPixels || size.height * size.width > kDefaultMaxPixels) {
-    // Only for its message: nothing is written.
-    resample(input, size.height, size.width, filter, {0, 0, 1, 1},
-             {nullptr, 1, 1, input.channels, input.channels}, options);
-  }
-  cv::Mat out(clamp(size.height), clamp(size.width), image.type());
+  cv::Mat out(static_cast<int>(size.height), static_cast<int>(size.width), image.type());
   resample(input, filter, mutable_image_view(out), options);
   if (alpha && !same) unpremultiply(out);
   return out;
@@ -93,10 +84,11 @@ at::Tensor channel_values(const std::vector<double>& values,
                           int64_t channels,
                           const char* name) {
   if (values.size() != 1 && static_cast<int64_t>(values.size()) != channels) {
-    throw ConfigError("processor", std::string("/") + name,
-                      "one number, or one for each of the image's " + std::to_string(channels) +
-                          " channels",
-                      std::to_string(values.size()) + " numbers");
+    throw ConfigError(
+        "processor",
+        std::string("/") + name,
+        "one number, or one for each of the image's " + std::to_string(channels) + " channels",
+        std::to_string(values.size()) + " numbers");
   }
   return at::tensor(values, at::kDouble).to(image.scalar_type());
 }
@@ -115,18 +107,19 @@ void check_size_dict(const SizeDict& size, const std::string& subject) {
     keys += printable(key, 40);
     if (keys.size() > 120) break;
   }
-  static const char* const kKeySets[] = {"height, width", "shortest_edge",
-                                         "longest_edge, shortest_edge", "longest_edge"};
+  static const char* const kKeySets[] = {
+      "height, width", "shortest_edge", "longest_edge, shortest_edge", "longest_edge"};
   if (std::find(std::begin(kKeySets), std::end(kKeySets), keys) == std::end(kKeySets)) {
-    throw ConfigError("processor", subject,
+    throw ConfigError("processor",
+                      subject,
                       "the keys {height, width}, {shortest_edge}, {shortest_edge, longest_edge} "
                       "or {longest_edge}",
                       "{" + keys + "}");
   }
   for (const auto& [key, value] : size) {
     if (value < 1) {
-      throw ConfigError("processor", subject + "/" + key, "a length of at least 1",
-                        std::to_string(value));
+      throw ConfigError(
+          "processor", subject + "/" + key, "a length of at least 1", std::to_string(value));
     }
   }
 }
@@ -163,12 +156,12 @@ cv::Mat resize(const cv::Mat& image,
                const ResampleOptions& options) {
   if (backend == ImageBackend::Pil) return resize_pillow(image, size, filter, options);
   const ImageView view = image_view(image);
-  const at::Tensor resized =
-      resize_torchvision(tensor_view(image).permute({2, 0, 1}), size, filter)
-          .permute({1, 2, 0})
-          .contiguous();
+  const at::Tensor resized = resize_torchvision(tensor_view(image).permute({2, 0, 1}), size, filter)
+                                 .permute({1, 2, 0})
+                                 .contiguous();
   cv::Mat out(static_cast<int>(size.height), static_cast<int>(size.width), image.type());
-  std::memcpy(out.data, resized.const_data_ptr<uint8_t>(),
+  std::memcpy(out.data,
+              resized.const_data_ptr<uint8_t>(),
               static_cast<size_t>(size.height * size.width * view.channels));
   return out;
 }
@@ -177,19 +170,20 @@ cv::Mat center_crop(const cv::Mat& image, const ImageSize& size, ImageBackend ba
   const ImageView view = image_view(image);
   if (size.height < 1 || size.width < 1 || size.height > kDefaultMaxPixels ||
       size.width > kDefaultMaxPixels / size.height) {
-    throw ConfigError("processor", "/crop_size",
+    throw ConfigError("processor",
+                      "/crop_size",
                       "1 to " + std::to_string(kDefaultMaxPixels) + " pixels",
                       std::to_string(size.height) + " x " + std::to_string(size.width));
   }
   const CropAxis rows = center_crop_axis(view.height, size.height, backend);
   const CropAxis columns = center_crop_axis(view.width, size.width, backend);
-  cv::Mat out = cv::Mat::zeros(static_cast<int>(rows.out_length),
-                               static_cast<int>(columns.out_length), image.type());
+  cv::Mat out = cv::Mat::zeros(
+      static_cast<int>(rows.out_length), static_cast<int>(columns.out_length), image.type());
   for (int64_t y = 0; y < rows.length; ++y) {
     const uint8_t* source =
         view.data + (rows.source + y) * view.row_stride + columns.source * view.channels;
-    uint8_t* target = out.ptr<uint8_t>(static_cast<int>(rows.target + y)) +
-                      columns.target * view.channels;
+    uint8_t* target =
+        out.ptr<uint8_t>(static_cast<int>(rows.target + y)) + columns.target * view.channels;
     std::memcpy(target, source, static_cast<size_t>(columns.length * view.channels));
   }
   return out;
@@ -225,26 +219,24 @@ at::Tensor to_channel_dimension(const at::Tensor& image,
 
 ChannelDimension infer_channel_dimension(const at::Tensor& image) {
   if (image.dim() != 3) {
-    throw ImageError("image", "tensor", "three dimensions for one image, four for a batch",
-                     shape_text(image));
+    throw ImageError(
+        "image", "tensor", "three dimensions for one image, four for a batch", shape_text(image));
   }
   const auto is_channels = [](int64_t size) { return size == 1 || size == 3; };
   if (is_channels(image.size(0))) return ChannelDimension::first;
   if (is_channels(image.size(2))) return ChannelDimension::last;
-  throw ImageError("image", "tensor", "1 or 3 channels on the first or last axis",
-                   shape_text(image), "Give input_data_format for other numbers of channels");
+  throw ImageError("image",
+                   "tensor",
+                   "1 or 3 channels on the first or last axis",
+                   shape_text(image),
+                   "Give input_data_format for other numbers of channels");
 }
 
 at::Tensor resize_torchvision(const at::Tensor& image, const ImageSize& size, Resample filter) {
-  if (size.height <= 0 || size.width <= 0 || size.height > kDefaultMaxPixels ||
-      size.width > kDefaultMaxPixels / size.height) {
-    throw ImageError("image", "resize",
-                     "a target size of 1 to " + std::to_string(kDefaultMaxPixels) + " pixels",
-                     std::to_string(size.height) + " x " + std::to_string(size.width) +
-                         " (height x width)");
-  }
+  check_resize_target(size.height, size.width);
   if (filter != Resample::nearest && filter != Resample::bilinear && filter != Resample::bicubic) {
-    throw ConfigError("processor", "/resample",
+    throw ConfigError("processor",
+                      "/resample",
                       "nearest, bilinear or bicubic with the torchvision backend",
                       enum_name(filter));
   }
@@ -273,8 +265,10 @@ at::Tensor resize_torchvision(const at::Tensor& image, const ImageSize& size, Re
 
 at::Tensor tensor_view(const cv::Mat& image) {
   const ImageView view = image_view(image);
-  return at::from_blob(const_cast<uint8_t*>(view.data), {view.height, view.width, view.channels},
-                       {view.row_stride, view.channels, 1}, at::TensorOptions(at::kByte));
+  return at::from_blob(const_cast<uint8_t*>(view.data),
+                       {view.height, view.width, view.channels},
+                       {view.row_stride, view.channels, 1},
+                       at::TensorOptions(at::kByte));
 }
 
 }  // namespace vizoo

@@ -75,10 +75,10 @@ struct CropAxis {
   int64_t out_length = 0;
 };
 
-/// The centre crop of an axis of `size` pixels to `crop` pixels. An axis that is too short is padded
-/// with zeros. Transformers 4.37's slow rule (Pil) loses one pixel when the deficit is odd: a crop
-/// to 24 of 21 pixels has 23; the fast rule (Torchvision) pads to the full size.
-/// Source: image_transforms.py, center_crop; torchvision, center_crop.
+/// The centre crop of an axis of `size` pixels to `crop` pixels. An axis that is too short is
+/// padded with zeros. Transformers 4.37's slow rule (Pil) loses one pixel when the deficit is odd:
+/// a crop to 24 of 21 pixels has 23; the fast rule (Torchvision) pads to the full size. Source:
+/// image_transforms.py, center_crop; torchvision, center_crop.
 CropAxis center_crop_axis(int64_t size, int64_t crop, ImageBackend backend);
 
 /// Resizes an 8-bit image of 1 to 4 channels. Pil: `resample`; two- and four-channel images are

@@ -13,10 +13,11 @@ double value_of_channel(const std::vector<double>& values, int64_t channel) {
 
 void check_channels(const std::vector<double>& values, int64_t channels, const char* name) {
   if (values.size() == 1 || static_cast<int64_t>(values.size()) == channels) return;
-  throw ConfigError("processor", std::string("/") + name,
-                    "one number, or one for each of the image's " + std::to_string(channels) +
-                        " channels",
-                    std::to_string(values.size()) + " numbers");
+  throw ConfigError(
+      "processor",
+      std::string("/") + name,
+      "one number, or one for each of the image's " + std::to_string(channels) + " channels",
+      std::to_string(values.size()) + " numbers");
 }
 
 // Pil: the slow classes' steps in the order and precision of image_transforms.py.
@@ -64,9 +65,8 @@ PixelTable::PixelTable(const ProcessorSettings& settings,
   }
   for (int64_t c = 0; c < channels; ++c) {
     for (int byte = 0; byte < 256; ++byte) {
-      values_[c][byte] = backend == ImageBackend::Pil
-                             ? slow_value(byte, settings, c, scaled_by_255)
-                             : fast_value(byte, settings, c);
+      values_[c][byte] = backend == ImageBackend::Pil ? slow_value(byte, settings, c, scaled_by_255)
+                                                      : fast_value(byte, settings, c);
     }
   }
 }

@@ -15,8 +15,8 @@ Json size_to_dict(const Json& value, const std::string& subject, bool square) {
       value[1].is_number_integer()) {
     return Json{{"height", value[0]}, {"width", value[1]}};
   }
-  throw ConfigError("processor", subject, "a number, [height, width] or an object",
-                    describe_json(value));
+  throw ConfigError(
+      "processor", subject, "a number, [height, width] or an object", describe_json(value));
 }
 
 bool same_value(const Json& attribute, const Json& loaded) {
@@ -109,7 +109,8 @@ struct OptionsConfig {
 
 Resample resample_from_integer(int64_t value, const std::string& subject) {
   if (value < 0 || value > 5) {
-    throw ConfigError("processor", subject,
+    throw ConfigError("processor",
+                      subject,
                       "0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box) or 5 (hamming)",
                       std::to_string(value));
   }
@@ -127,9 +128,8 @@ PreprocessOptions preprocess_options_from_json(const std::map<std::string, std::
     if (std::find(names.begin(), names.end(), key) == names.end()) {
       throw ConfigError("processor", source, "one of " + detail::join_names(names), quote(key));
     }
-    json[key] = detail::as_processor_error([&, name = key, value = text] {
-      return parse_json(value, source + ": /" + name);
-    });
+    json[key] = detail::as_processor_error(
+        [&, name = key, value = text] { return parse_json(value, source + ": /" + name); });
   }
   const auto config =
       detail::processor_config_from_json<detail::OptionsConfig>(json, source, square_sizes);

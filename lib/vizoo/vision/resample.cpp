@@ -2,10 +2,8 @@
 #include "vizoo/vision/resample.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "vizoo/core/error.h"
@@ -15,167 +13,11 @@ namespace vizoo {
 namespace {
 
 using detail::HorizontalPass;
-using detail::kGroup;
-using detail::kLimbBits;
 using detail::VerticalPass;
+using detail::weight_table;
 using detail::WeightTable;
 
 constexpr int64_t kMaxWorkingBytes = int64_t{1} << 30;
-constexpr double kPi = 3.14159265358979323846;
-
-double sinc(double x) { return x == 0.0 ? 1.0 : std::sin(x * kPi) / (x * kPi); }
-
-// Half width of each filter at scale 1.
-double filter_support(Resample filter) {
-  switch (filter) {
-    case Resample::box:
-      return 0.5;
-    case Resample::bilinear:
-    case Resample::hamming:
-      return 1.0;
-    case Resample::bicubic:
-      return 2.0;
-    default:
-      return 3.0;
-  }
-}
-
-double filter_value(Resample filter, double x) {
-  const double distance = std::fabs(x);
-  switch (filter) {
-    case Resample::box:
-      return x > -0.5 && x <= 0.5 ? 1.0 : 0.0;
-    case Resample::bilinear:
-      return distance < 1.0 ? 1.0 - distance : 0.0;
-    case Resample::hamming: {
-      if (distance == 0.0) return 1.0;
-      if (distance >= 1.0) return 0.0;
-      const double angle = distance * kPi;
-      // The constants are single precision in Pillow too.
-      return std::sin(angle) / angle * (0.54f + 0.46f * std::cos(angle));
-    }
-    case Resample::bicubic: {
-      constexpr double a = -0.5;
-      if (distance < 1.0) {
-        return ((a + 2.0) * distance - (a + 3.0)) * distance * distance + 1;
-      }
-      if (distance < 2.0) return (((distance - 5) * distance + 8) * distance - 4) * a;
-      return 0.0;
-    }
-    default:
-      return x >= -3.0 && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0;
-  }
-}
-
-// Taps per output index, as Pillow bounds them.
-int64_t max_taps(int64_t in_size, int64_t out_size, Resample filter) {
-  const double scale = std::max(static_cast<double>(in_size) / static_cast<double>(out_size), 1.0);
-  return static_cast<int64_t>(std::ceil(filter_support(filter) * scale)) * 2 + 1;
-}
-
-int64_t table_bytes(int64_t in_size, int64_t out_size, Resample filter) {
-  const int64_t groups = (max_taps(in_size, out_size, filter) + kGroup - 1) / kGroup;
-  return out_size * groups * kGroup * 2 * static_cast<int64_t>(sizeof(int32_t));
-}
-
-int32_t pack_pair(int32_t even, int32_t odd) {
-  return static_cast<int32_t>((static_cast<uint32_t>(even) & 0xFFFFu) |
-                              (static_cast<uint32_t>(odd) << 16));
-}
-
-void split_limbs(WeightTable& table) {
-  const int64_t taps = table.groups * kGroup;
-  table.limbs.resize(static_cast<size_t>(table.out_size * taps));
-  constexpr int32_t kRound = int32_t{1} << (kLimbBits - 1);
-  for (int64_t g = 0; g < table.out_size * table.groups; ++g) {
-    const int32_t* weights = table.weights.data() + g * kGroup;
-    int32_t high[kGroup];
-    int32_t low[kGroup];
-    for (int64_t k = 0; k < kGroup; ++k) {
-      high[k] = (weights[k] + kRound) >> kLimbBits;
-      low[k] = weights[k] - high[k] * (int32_t{1} << kLimbBits);
-    }
-    int32_t* limbs = table.limbs.data() + g * kGroup;
-    limbs[0] = pack_pair(high[0], high[1]);
-    limbs[1] = pack_pair(high[2], high[3]);
-    limbs[2] = pack_pair(low[0], low[1]);
-    limbs[3] = pack_pair(low[2], low[3]);
-  }
-}
-
-WeightTable make_table(int64_t in_size, int64_t out_size, Resample filter) {
-  WeightTable table;
-  table.in_size = in_size;
-  table.out_size = out_size;
-  table.filter = filter;
-  table.groups = (max_taps(in_size, out_size, filter) + kGroup - 1) / kGroup;
-  table.first.resize(static_cast<size_t>(out_size));
-  table.count.resize(static_cast<size_t>(out_size));
-  const int64_t taps = table.groups * kGroup;
-  table.weights.assign(static_cast<size_t>(out_size * taps), 0);
-  const double scale = static_cast<double>(in_size) / static_cast<double>(out_size);
-  const double filter_scale = std::max(scale, 1.0);
-  const double support = filter_support(filter) * filter_scale;
-  const double inverse = 1.0 / filter_scale;
-  std::vector<double> values(static_cast<size_t>(taps));
-  for (int64_t i = 0; i < out_size; ++i) {
-    const double center = (static_cast<double>(i) + 0.5) * scale;
-    const int64_t first = std::max<int64_t>(static_cast<int64_t>(center - support + 0.5), 0);
-    const int64_t last = std::min<int64_t>(static_cast<int64_t>(center + support + 0.5), in_size);
-    const int64_t count = std::max<int64_t>(last - first, 0);
-    double sum = 0.0;
-    for (int64_t k = 0; k < count; ++k) {
-      values[k] = filter_value(filter, (static_cast<double>(k + first) - center + 0.5) * inverse);
-      sum += values[k];
-    }
-    int32_t* weights = table.weights.data() + i * taps;
-    for (int64_t k = 0; k < count; ++k) {
-      const double value = sum != 0.0 ? values[k] / sum : values[k];
-      const double scaled = value * (int32_t{1} << detail::kWeightBits);
-      weights[k] = static_cast<int32_t>(value < 0 ? -0.5 + scaled : 0.5 + scaled);
-    }
-    table.first[i] = static_cast<int32_t>(first);
-    table.count[i] = static_cast<int32_t>(count);
-  }
-  split_limbs(table);
-  return table;
-}
-
-// The last few tables that were used: batches of photos share their sizes.
-class TableCache {
- public:
-  std::shared_ptr<const WeightTable> get(int64_t in_size, int64_t out_size, Resample filter) {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      for (const auto& table : tables_) {
-        if (table && table->in_size == in_size && table->out_size == out_size &&
-            table->filter == filter) {
-          return table;
-        }
-      }
-    }
-    auto table = std::make_shared<const WeightTable>(make_table(in_size, out_size, filter));
-    if (table_bytes(in_size, out_size, filter) <= kMaxTableBytes) {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      tables_[next_] = table;
-      next_ = (next_ + 1) % kTables;
-    }
-    return table;
-  }
-
- private:
-  static constexpr size_t kTables = 32;
-  static constexpr int64_t kMaxTableBytes = int64_t{1} << 18;  // 8 MiB in all
-
-  std::mutex mutex_;
-  std::shared_ptr<const WeightTable> tables_[kTables];
-  size_t next_ = 0;
-};
-
-std::shared_ptr<const WeightTable> weight_table(int64_t in_size, int64_t out_size, Resample filter) {
-  static TableCache cache;
-  return cache.get(in_size, out_size, filter);
-}
 
 // Pillow's nearest neighbour walks the source position by repeated addition in double precision;
 // (i + 0.5) * scale differs from that in about one size pair in twenty.
@@ -217,42 +59,44 @@ void check_sizes(const ImageView& input,
                  const ResampleWindow& window,
                  const MutableImageView& output) {
   if (input.height <= 0 || input.width <= 0) {
-    throw ImageError("image", "resize", "an image of at least 1 x 1 pixels (height x width)",
+    throw ImageError("image",
+                     "resize",
+                     "an image of at least 1 x 1 pixels (height x width)",
                      size_text(input.height, input.width));
   }
-  if (out_height <= 0 || out_width <= 0 || out_height > kDefaultMaxPixels ||
-      out_width > kDefaultMaxPixels || out_height * out_width > kDefaultMaxPixels) {
-    throw ImageError("image", "resize",
-                     "a target size of 1 to " + std::to_string(kDefaultMaxPixels) + " pixels",
-                     size_text(out_height, out_width) + " (height x width)");
-  }
+  check_resize_target(out_height, out_width);
   if (input.channels < 1 || input.channels > 4 || output.channels != input.channels) {
-    throw UsageError("image", "resize", "1 to 4 channels, as many out as in",
-                     std::to_string(input.channels) + " in, " + std::to_string(output.channels) +
-                         " out");
+    throw UsageError(
+        "image",
+        "resize",
+        "1 to 4 channels, as many out as in",
+        std::to_string(input.channels) + " in, " + std::to_string(output.channels) + " out");
   }
   if (window.top < 0 || window.left < 0 || window.height <= 0 || window.width <= 0 ||
       window.height > out_height - window.top || window.width > out_width - window.left ||
       output.height != window.height || output.width != window.width ||
       output.row_stride < output.width * output.channels ||
       input.row_stride < input.width * input.channels) {
-    throw UsageError("image", "resize", "a window inside the resized image and views of its size",
+    throw UsageError("image",
+                     "resize",
+                     "a window inside the resized image and views of its size",
                      size_text(window.height, window.width));
   }
   if (filter == Resample::nearest) return;
   const int64_t limit = std::max(input.height, input.width);
   // Either order of the passes, and the band before a copy.
-  const int64_t working = (input.height + window.height) *
-                              (window.width * input.channels + detail::kRowScratch) +
-                          window.height * (input.width * input.channels + detail::kRowScratch) +
-                          table_bytes(input.width, out_width, filter) +
-                          table_bytes(input.height, out_height, filter);
+  const int64_t working =
+      (input.height + window.height) * (window.width * input.channels + detail::kRowScratch) +
+      window.height * (input.width * input.channels + detail::kRowScratch) +
+      detail::weight_table_bytes(input.width, out_width, filter) +
+      detail::weight_table_bytes(input.height, out_height, filter);
   if (limit > INT32_MAX || working > kMaxWorkingBytes) {
-    throw ImageError("image", "resize",
-                     "a resize that needs at most " + std::to_string(kMaxWorkingBytes >> 20) +
-                         " MiB of working memory",
-                     size_text(input.height, input.width) + " to " +
-                         size_text(out_height, out_width));
+    throw ImageError(
+        "image",
+        "resize",
+        "a resize that needs at most " + std::to_string(kMaxWorkingBytes >> 20) +
+            " MiB of working memory",
+        size_text(input.height, input.width) + " to " + size_text(out_height, out_width));
   }
 }
 
@@ -261,7 +105,8 @@ void copy_window(const ImageView& input,
                  const MutableImageView& output) {
   const uint8_t* source = input.data + window.top * input.row_stride + window.left * input.channels;
   for (int64_t y = 0; y < window.height; ++y) {
-    std::memcpy(output.data + y * output.row_stride, source + y * input.row_stride,
+    std::memcpy(output.data + y * output.row_stride,
+                source + y * input.row_stride,
                 static_cast<size_t>(window.width * input.channels));
   }
 }
@@ -273,7 +118,10 @@ bool use_avx2(InstructionSet set) {
   return set != InstructionSet::portable && supports(InstructionSet::avx2);
 }
 
-bool vertical_first(const ImageView& input, int64_t out_height, int64_t out_width, PassOrder order) {
+bool vertical_first(const ImageView& input,
+                    int64_t out_height,
+                    int64_t out_width,
+                    PassOrder order) {
   return order == PassOrder::pillow13 && out_height < input.height &&
          input.height - out_height > 2 * (input.width - out_width);
 }
@@ -334,9 +182,9 @@ void horizontal_to(const ImageView& source,
                    const MutableImageView& output,
                    bool avx2) {
   Buffer rows(output.height, output.width, output.channels);
-  run_horizontal({source, first_input_column, rows.data(), rows.stride(), &table, first_column,
-                  output.width},
-                 avx2);
+  run_horizontal(
+      {source, first_input_column, rows.data(), rows.stride(), &table, first_column, output.width},
+      avx2);
   copy_window(rows.const_view(), {0, 0, output.height, output.width}, output);
 }
 
@@ -347,8 +195,11 @@ void horizontal_only(const ImageView& input,
                      const MutableImageView& output,
                      bool avx2) {
   const auto table = weight_table(input.width, out_width, filter);
-  const ImageView source{input.data + window.top * input.row_stride, window.height, input.width,
-                         input.channels, input.row_stride};
+  const ImageView source{input.data + window.top * input.row_stride,
+                         window.height,
+                         input.width,
+                         input.channels,
+                         input.row_stride};
   horizontal_to(source, 0, *table, window.left, output, avx2);
 }
 
@@ -359,13 +210,30 @@ void vertical_only(const ImageView& input,
                    const MutableImageView& output,
                    bool avx2) {
   const auto table = weight_table(input.height, out_height, filter);
-  run_vertical({input.data + window.left * input.channels, 0, input.row_stride,
-                window.width * input.channels, output.data, output.row_stride, table.get(),
-                window.top, window.height},
+  run_vertical({input.data + window.left * input.channels,
+                0,
+                input.row_stride,
+                window.width * input.channels,
+                output.data,
+                output.row_stride,
+                table.get(),
+                window.top,
+                window.height},
                avx2);
 }
 
 }  // namespace
+
+void check_resize_target(int64_t out_height, int64_t out_width) {
+  if (out_height > 0 && out_width > 0 && out_height <= kDefaultMaxPixels &&
+      out_width <= kDefaultMaxPixels / out_height) {
+    return;
+  }
+  throw ImageError("image",
+                   "resize",
+                   "a target size of 1 to " + std::to_string(kDefaultMaxPixels) + " pixels",
+                   size_text(out_height, out_width) + " (height x width)");
+}
 
 bool supports(InstructionSet set) {
   if (set != InstructionSet::avx2) return true;
@@ -396,11 +264,15 @@ void resample(const ImageView& input,
 
   // The first pass makes just what the second reads for the window.
   if (vertical_first(input, out_height, out_width, options.order)) {
-    const Span columns = source_span(*weight_table(input.width, out_width, filter), window.left,
-                                     window.width);
+    const Span columns =
+        source_span(*weight_table(input.width, out_width, filter), window.left, window.width);
     Buffer band(window.height, columns.length, input.channels);
-    vertical_only(input, out_height, filter,
-                  {window.top, columns.begin, window.height, columns.length}, band.view(), avx2);
+    vertical_only(input,
+                  out_height,
+                  filter,
+                  {window.top, columns.begin, window.height, columns.length},
+                  band.view(),
+                  avx2);
     const auto table = weight_table(input.width, out_width, filter);
     return horizontal_to(band.const_view(), columns.begin, *table, window.left, output, avx2);
   }
@@ -408,12 +280,21 @@ void resample(const ImageView& input,
       source_span(*weight_table(input.height, out_height, filter), window.top, window.height);
   Buffer band(rows.length, window.width, input.channels);
   const auto table = weight_table(input.width, out_width, filter);
-  const ImageView source{input.data + rows.begin * input.row_stride, rows.length, input.width,
-                         input.channels, input.row_stride};
+  const ImageView source{input.data + rows.begin * input.row_stride,
+                         rows.length,
+                         input.width,
+                         input.channels,
+                         input.row_stride};
   run_horizontal({source, 0, band.data(), band.stride(), table.get(), window.left, window.width},
                  avx2);
-  run_vertical({band.data(), rows.begin, band.stride(), window.width * input.channels, output.data,
-                output.row_stride, weight_table(input.height, out_height, filter).get(), window.top,
+  run_vertical({band.data(),
+                rows.begin,
+                band.stride(),
+                window.width * input.channels,
+                output.data,
+                output.row_stride,
+                weight_table(input.height, out_height, filter).get(),
+                window.top,
                 window.height},
                avx2);
 }
@@ -422,7 +303,12 @@ void resample(const ImageView& input,
               Resample filter,
               const MutableImageView& output,
               const ResampleOptions& options) {
-  resample(input, output.height, output.width, filter, {0, 0, output.height, output.width}, output,
+  resample(input,
+           output.height,
+           output.width,
+           filter,
+           {0, 0, output.height, output.width},
+           output,
            options);
 }
 

@@ -83,10 +83,15 @@ struct ResampleOptions {
 /// True if this build has kernels for `set` and the processor can run them.
 bool supports(InstructionSet set);
 
+/// Throws ImageError unless an image of this size may be made: both sides positive and at most
+/// kDefaultMaxPixels pixels.
+void check_resize_target(int64_t out_height, int64_t out_width);
+
 /// Resizes `input` to out_height x out_width and writes the part `window` of it to `output`, equal
 /// byte for byte to that part of Pillow's `Image.resize((out_width, out_height), filter)`: two
-/// passes with 22-bit fixed-point weights in the order of `options`, rounded to uint8 between them; a
-/// pass whose length does not change is skipped. Channels are treated alike (no alpha premultiplication).
+/// passes with 22-bit fixed-point weights in the order of `options`, rounded to uint8 between them;
+/// a pass whose length does not change is skipped. Channels are treated alike: alpha is not
+/// premultiplied.
 /// `output` has the window's size and the input's channels and may not overlap the input.
 /// Throws ImageError for an empty image, a size that is not positive, more than
 /// `kDefaultMaxPixels` output pixels, or a resize that would need more than 1 GiB of working

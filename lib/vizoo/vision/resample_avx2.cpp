@@ -56,15 +56,15 @@ struct FourRows {
 // kPairs > 0: every output has at most that many pairs of taps and the loop unrolls; 0: any number.
 template <int kPairs>
 [[gnu::always_inline]] inline FourRows weigh(const uint8_t* row0,
-                                              const uint8_t* row1,
-                                              const uint8_t* row2,
-                                              const uint8_t* row3,
-                                              int64_t offset,
-                                              int64_t channels,
-                                              const int32_t* limbs,
-                                              int64_t pairs,
-                                              __m256i spread01,
-                                              __m256i spread23) {
+                                             const uint8_t* row1,
+                                             const uint8_t* row2,
+                                             const uint8_t* row3,
+                                             int64_t offset,
+                                             int64_t channels,
+                                             const int32_t* limbs,
+                                             int64_t pairs,
+                                             __m256i spread01,
+                                             __m256i spread23) {
   const __m256i half = _mm256_set1_epi32(kHalfUnit);
   __m256i high_a = _mm256_setzero_si256();
   __m256i high_b = _mm256_setzero_si256();
@@ -142,16 +142,23 @@ void horizontal_four_rows(const HorizontalPass& pass,
     // An odd last pixel is computed twice; its copy falls into the scratch end of the row.
     const int64_t next = std::min(x + 1, columns - 1);
     const auto pixel = [&](int64_t at) __attribute__((always_inline)) {
-      return weigh<kPairs>(row0, row1, row2, row3, (first[at] - origin) * channels, channels,
-                           limbs + at * row_limbs, (count[at] + 1) / 2, spread01, spread23);
+      return weigh<kPairs>(row0,
+                           row1,
+                           row2,
+                           row3,
+                           (first[at] - origin) * channels,
+                           channels,
+                           limbs + at * row_limbs,
+                           (count[at] + 1) / 2,
+                           spread01,
+                           spread23);
     };
     const FourRows p = pixel(x);
     const FourRows q = pixel(next);
     const __m256i words01 = _mm256_packs_epi32(p.rows01, q.rows01);
     const __m256i words23 = _mm256_packs_epi32(p.rows23, q.rows23);
     // Rows 0 and 2 in the lower half, 1 and 3 in the upper; two pixels in eight bytes of each row.
-    const __m256i bytes =
-        _mm256_shuffle_epi8(_mm256_packus_epi16(words01, words23), together);
+    const __m256i bytes = _mm256_shuffle_epi8(_mm256_packus_epi16(words01, words23), together);
     const __m128i even = _mm256_castsi256_si128(bytes);
     const __m128i odd = _mm256_extracti128_si256(bytes, 1);
     uint8_t* target = output + x * channels;

@@ -36,6 +36,12 @@ struct WeightTable {
   std::vector<int32_t> limbs;
 };
 
+/// The table of an axis, from a bounded cache that threads share.
+std::shared_ptr<const WeightTable> weight_table(int64_t in_size, int64_t out_size, Resample filter);
+
+/// Memory that the table of an axis takes.
+int64_t weight_table_bytes(int64_t in_size, int64_t out_size, Resample filter);
+
 /// One pass over all rows of its input or output.
 struct HorizontalPass {
   ImageView input;             ///< its rows are those of the output
@@ -43,19 +49,19 @@ struct HorizontalPass {
   uint8_t* output;             ///< rows of `columns` pixels
   int64_t output_stride;       ///< bytes; at least columns * channels + kRowScratch
   const WeightTable* table;
-  int64_t first_column;        ///< output index of the first column
+  int64_t first_column;  ///< output index of the first column
   int64_t columns;
 };
 
 struct VerticalPass {
-  const uint8_t* input;     ///< row `first_input_row` of the image
+  const uint8_t* input;  ///< row `first_input_row` of the image
   int64_t first_input_row;
-  int64_t input_stride;     ///< bytes
-  int64_t row_bytes;        ///< width * channels
-  uint8_t* output;          ///< rows of row_bytes bytes, nothing beyond them is written
+  int64_t input_stride;  ///< bytes
+  int64_t row_bytes;     ///< width * channels
+  uint8_t* output;       ///< rows of row_bytes bytes, nothing beyond them is written
   int64_t output_stride;
   const WeightTable* table;
-  int64_t first_row;        ///< output index of the first row
+  int64_t first_row;  ///< output index of the first row
   int64_t rows;
 };
 

@@ -1,7 +1,7 @@
 # Files of the vision layer, the compile options that one of them needs, and what it links.
 set(VIZOO_VISION_SOURCES
-  image.cpp image_bmp_webp_tiff.cpp image_jpeg.cpp image_png.cpp
-  resample.cpp resample_portable.cpp resample_avx2.cpp
+  image.cpp image_bmp.cpp image_jpeg.cpp image_png.cpp image_tiff.cpp image_webp.cpp tiff_codecs.cpp
+  resample.cpp resample_avx2.cpp resample_portable.cpp resample_weights.cpp
   image_transforms.cpp image_processor.cpp pixel_table.cpp processor_json.cpp
   convnext_image_processor.cpp auto_image_processor.cpp)
 set(VIZOO_VISION_HEADERS
@@ -12,11 +12,17 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties("${CMAKE_CURRENT_LIST_DIR}/resample_avx2.cpp"
                               PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma" SKIP_PRECOMPILE_HEADERS ON)
 endif()
-# PNG and JPEG are read by their libraries directly (libjpeg-dev, libpng-dev): OpenCV's readers
-# print to stderr and return half an image where Pillow fails.
+# Weights are exact only without fused multiply-adds, which some processors and flags bring.
+set_source_files_properties("${CMAKE_CURRENT_LIST_DIR}/resample_weights.cpp"
+                            PROPERTIES COMPILE_OPTIONS "-ffp-contract=off"
+                                       SKIP_PRECOMPILE_HEADERS ON)
+# Only WebP goes through OpenCV (whose readers print to stderr and return half an image where Pillow
+# fails); PNG and JPEG are read by their own libraries (libpng-dev, libjpeg-dev).
 find_package(OpenCV REQUIRED COMPONENTS core imgcodecs)
 find_package(JPEG REQUIRED)
 find_package(PNG REQUIRED)
+find_package(ZLIB REQUIRED)
 # No header of ours shows libjpeg or libpng: who uses an installed vizoo need not find them.
 set(VIZOO_VISION_LIBRARIES
-  opencv_core opencv_imgcodecs $<BUILD_INTERFACE:JPEG::JPEG> $<BUILD_INTERFACE:PNG::PNG>)
+  opencv_core opencv_imgcodecs $<BUILD_INTERFACE:JPEG::JPEG> $<BUILD_INTERFACE:PNG::PNG>
+  $<BUILD_INTERFACE:ZLIB::ZLIB>)

@@ -70,16 +70,16 @@ std::string load_error(const TemporaryFolder& folder, const LoadOptions& options
 
 TEST_CASE("what was saved loads with the same answers", "[hub]") {
   const TemporaryFolder folder;
-  const auto model = random_classifier(1);
+  auto model = random_classifier(1);
   save_pretrained(model, folder.path());
   LoadReport report;
-  const auto loaded = from_pretrained<ConvNextForImageClassification>(
+  auto loaded = from_pretrained<ConvNextForImageClassification>(
       folder.path(), LoadOptions().report(&report));
   CHECK(report.missing.empty());
   CHECK(report.unexpected.empty());
   CHECK_FALSE(loaded->is_training());
   CHECK(torch::equal(loaded->forward(pixels()).logits, model->forward(pixels()).logits));
-  const auto by_task = AutoModelForImageClassification::from_pretrained(folder.path());
+  auto by_task = AutoModelForImageClassification::from_pretrained(folder.path());
   CHECK(torch::equal(by_task->forward(pixels()).logits, model->forward(pixels()).logits));
   CHECK(by_task->class_name() == "ConvNextForImageClassification");
 }
@@ -99,18 +99,18 @@ TEST_CASE("parameters stay trainable and are the module's own", "[hub]") {
 
 TEST_CASE("head, base model and backbone load each other's weights", "[hub]") {
   const TemporaryFolder folder;
-  const auto head = random_classifier(2);
+  auto head = random_classifier(2);
   save_pretrained(head, folder.path());
   LoadReport report;
   const auto options = LoadOptions().report(&report);
 
-  const auto base = from_pretrained<ConvNextModel>(folder.path(), options);
+  auto base = from_pretrained<ConvNextModel>(folder.path(), options);
   CHECK(report.missing.empty());
   CHECK(report.unexpected == std::vector<std::string>{"classifier.bias", "classifier.weight"});
   CHECK(torch::equal(base->forward(pixels()).pooler_output,
                      head->convnext->forward(pixels()).pooler_output));
 
-  const auto backbone = AutoBackbone::from_pretrained(
+  auto backbone = AutoBackbone::from_pretrained(
       folder.path(), LoadOptions(options).overrides({{"out_indices", "[1, 3]"}}));
   CHECK(report.missing ==
         std::vector<std::string>{
@@ -126,7 +126,7 @@ TEST_CASE("head, base model and backbone load each other's weights", "[hub]") {
 
   const TemporaryFolder base_folder;
   save_pretrained(base, base_folder.path());
-  const auto again = from_pretrained<ConvNextForImageClassification>(base_folder.path(), options);
+  auto again = from_pretrained<ConvNextForImageClassification>(base_folder.path(), options);
   CHECK(report.missing == std::vector<std::string>{"classifier.bias", "classifier.weight"});
   CHECK(torch::equal(again->convnext->forward(pixels()).pooler_output,
                      base->forward(pixels()).pooler_output));
@@ -146,7 +146,7 @@ TEST_CASE("all tensors of another shape are named at once", "[hub]") {
         "classifier.weight: expected [7, 32], got [5, 32]. config.json asks for the expected "
         "shapes; ignore_mismatched_sizes initialises such tensors anew.");
   LoadReport report;
-  const auto model = from_pretrained<ConvNextForImageClassification>(
+  auto model = from_pretrained<ConvNextForImageClassification>(
       folder.path(), LoadOptions(options).ignore_mismatched_sizes(true).report(&report));
   REQUIRE(report.mismatched.size() == 2);
   CHECK(report.mismatched[1].name == "classifier.weight");
@@ -168,7 +168,7 @@ TEST_CASE("a config far from the tensors costs no memory", "[hub]") {
 
 TEST_CASE("weights are converted on load", "[hub]") {
   const TemporaryFolder folder;
-  const auto model = random_classifier(4);
+  auto model = random_classifier(4);
   model->to(torch::kBFloat16);
   save_pretrained(model, folder.path());
   CHECK(read_json_file(folder / "config.json")["torch_dtype"] == "bfloat16");
@@ -184,7 +184,7 @@ TEST_CASE("weights are converted on load", "[hub]") {
 
 TEST_CASE("sharded checkpoints and variants load", "[hub]") {
   const TemporaryFolder folder;
-  const auto model = random_classifier(5);
+  auto model = random_classifier(5);
   save_pretrained(*model, folder.path(), SaveOptions().max_shard_size(20'000));
   CHECK(std::filesystem::exists(folder / "model.safetensors.index.json"));
   CHECK_FALSE(std::filesystem::exists(folder / "model.safetensors"));
@@ -201,7 +201,7 @@ TEST_CASE("sharded checkpoints and variants load", "[hub]") {
 
 TEST_CASE("old key names are renamed", "[hub]") {
   const TemporaryFolder folder;
-  const auto model = random_classifier(6);
+  auto model = random_classifier(6);
   save_pretrained(model, folder.path());
   rewrite(folder, [](auto& tensors) {
     auto take = [&](const std::string& from, const std::string& to) {
@@ -212,7 +212,7 @@ TEST_CASE("old key names are renamed", "[hub]") {
     take("convnext.layernorm.bias", "convnext.layernorm.beta");
   });
   LoadReport report;
-  const auto loaded = AutoModelForImageClassification::from_pretrained(
+  auto loaded = AutoModelForImageClassification::from_pretrained(
       folder.path(), LoadOptions().report(&report));
   CHECK(report.missing.empty());
   CHECK(torch::equal(loaded->forward(pixels()).logits, model->forward(pixels()).logits));

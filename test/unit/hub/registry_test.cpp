@@ -15,7 +15,7 @@ TEST_CASE("every class is there once and builds from its defaults", "[hub]") {
     CAPTURE(entry.class_name);
     CHECK(names.insert(entry.class_name).second);
     const vizoo::nn::NoInitGuard no_init;
-    const auto model = entry.make(Json::object(), "defaults");
+    auto model = entry.make(Json::object(), "defaults");
     CHECK(model->class_name() == entry.class_name);
     CHECK(model->parameters().size() > 10);
     // What is written reads back as the same config.

@@ -574,6 +574,13 @@ std::vector<HostileCase> size_cases() {
       {"1,000,000 tensors on one slice",
        file(many_tensors(1'000'000, 0, 8), 8),
        "expected at most 250000 tensors, got more."},
+      {"an escaped name of 9 MB",
+       file("{\"\\n" + repeat("a", 9'000'000) + "\":1}"),
+       "header byte 1: expected at most 8388608 bytes in a string with escape "
+       "sequences, got more."},
+      {"1,000,001 unknown values",
+       file("{\"a\":{\"x\":[" + repeat("0,", 1'000'000) + "0]}}"),
+       "expected at most 1000000 values under unknown keys, got more."},
       {"2,000,001 sizes",
        file(tensor("\"U8\"", "[" + repeat("1,", 2'000'000) + "1]", "[0,1]"), 1),
        "expected at most 2000000 dimensions in all shapes together, got more."},

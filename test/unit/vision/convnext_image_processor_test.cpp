@@ -74,10 +74,12 @@ TEST_CASE("each argument of a call overrides the processor's attribute") {
   CHECK(hash_of(processor, image, Options().do_rescale(false)) == "B4BF2766");
   CHECK(hash_of(processor, image, Options().data_format(ChannelDimension::last)) == "3A92E7F0");
   CHECK(hash_of(processor, image, Options().resample(Resample::nearest)) == "96B11CE8");
-  CHECK(hash_of(processor, image,
+  CHECK(hash_of(processor,
+                image,
                 Options().size(size_dict(20, false)).crop_pct(0.5).resample(Resample::lanczos)) ==
         "B6C13B9C");
-  CHECK(hash_of(processor, image,
+  CHECK(hash_of(processor,
+                image,
                 Options()
                     .size(size_dict(384, false))
                     .resample(Resample::bicubic)
@@ -117,10 +119,11 @@ TEST_CASE("tensors come in bytes or numbers, either layout, one or many") {
   CHECK(hash_of(processor, std::vector<at::Tensor>{last.permute({2, 0, 1})}) == "ED447338");
   // Four channels need their layout and as many numbers.
   const at::Tensor four = at::cat({last, last.narrow(2, 0, 1)}, 2);
-  CHECK(processor(four, PreprocessOptions()
-                            .input_data_format(ChannelDimension::last)
-                            .image_mean(std::vector<double>(4, 0.5))
-                            .image_std(std::vector<double>{0.5}))
+  CHECK(processor(four,
+                  PreprocessOptions()
+                      .input_data_format(ChannelDimension::last)
+                      .image_mean(std::vector<double>(4, 0.5))
+                      .image_std(std::vector<double>{0.5}))
             .pixel_values.size(1) == 4);
 }
 
@@ -163,8 +166,7 @@ TEST_CASE("the torchvision backend fuses rescaling and normalising") {
   const auto column = [](std::vector<double> values) {
     return (at::tensor(values, at::kFloat) * 255.0f).reshape({3, 1, 1});
   };
-  const at::Tensor expected =
-      (cut - column({0.485, 0.456, 0.406})) / column({0.229, 0.224, 0.225});
+  const at::Tensor expected = (cut - column({0.485, 0.456, 0.406})) / column({0.229, 0.224, 0.225});
   const at::Tensor got = processor(pattern_image(37, 53)).pixel_values[0];
   CHECK(got.equal(expected));
   CHECK(processor(image).pixel_values[0].equal(expected));
@@ -172,9 +174,13 @@ TEST_CASE("the torchvision backend fuses rescaling and normalising") {
   const ConvNextImageProcessor slow(imagenet(16));
   const at::Tensor difference = (slow(pattern_image(37, 53)).pixel_values[0] - got).abs();
   CHECK(difference.max().item<float>() <= 2.01f / 255.0f / 0.224f);
-  // Floating images stay floating.
-  const at::Tensor floats = processor(image.to(at::kFloat)).pixel_values[0];
-  CHECK((floats - got).abs().max().item<float>() < 2.01f / 255.0f / 0.224f);
+  // Floating images stay floating: nothing is rounded or clamped between the steps.
+  const at::Tensor floats = resize_torchvision(image.to(at::kFloat), {18, 25}, Resample::bicubic)
+                                .narrow(1, 1, 16)
+                                .narrow(2, 4, 16);
+  CHECK(processor(image.to(at::kFloat))
+            .pixel_values[0]
+            .equal((floats - column({0.485, 0.456, 0.406})) / column({0.229, 0.224, 0.225})));
 }
 
 TEST_CASE("impossible settings and images have one clear line") {
@@ -209,16 +215,22 @@ TEST_CASE("impossible settings and images have one clear line") {
         "got 3 numbers.");
   CHECK(message_of<ImageError>([&] { processor(std::vector<cv::Mat>{}); }) ==
         "[image] images: expected at least one image, got none.");
-  CHECK(message_of<ImageError>([&] { processor(at::full({3, 4, 4}, 300.0)); }) ==
+  CHECK(message_of<ImageError>([&] {
+          processor(at::full({3, 4, 4}, 300.0));
+        }) ==
         "[image] tensor: expected values in 0 to 255, got 300 to 300. Only such images can be "
         "resized.");
-  CHECK(message_of<ImageError>([&] { processor(at::full({3, 4, 4}, 1.5)); }) ==
+  CHECK(message_of<ImageError>([&] {
+          processor(at::full({3, 4, 4}, 1.5));
+        }) ==
         "[image] tensor: expected whole numbers, or values in 0 to 1, got 1.5 to 1.5. Only such "
         "images can be resized.");
-  CHECK(message_of<ImageError>([&] { processor(at::empty({3, 0, 4}, at::kByte)); }) ==
-        "[image] tensor: expected at least one pixel, got an empty tensor.");
-  CHECK(message_of<ImageError>([&] { processor(at::zeros({3, 4, 4}, at::kBool)); }) ==
-        "[image] tensor: expected uint8, another integer or a floating dtype, got Bool.");
+  CHECK(message_of<ImageError>([&] {
+          processor(at::empty({3, 0, 4}, at::kByte));
+        }) == "[image] tensor: expected at least one pixel, got an empty tensor.");
+  CHECK(message_of<ImageError>([&] {
+          processor(at::zeros({3, 4, 4}, at::kBool));
+        }) == "[image] tensor: expected uint8, another integer or a floating dtype, got Bool.");
   CHECK(message_of<ImageError>([&] { processor(at::Tensor()); }) ==
         "[image] tensor: expected a tensor on the CPU, got another.");
 }
@@ -309,8 +321,9 @@ TEST_CASE("older JSON forms are read") {
   CHECK(config("{}").size == SizeDict{{"shortest_edge", 384}});
   CHECK(config("{}").resample == 2);
   CHECK(config(R"({"image_processor_type": "ConvNextImageProcessorFast"})").resample == 3);
-  CHECK(config(R"({"image_processor_type": "ConvNextImageProcessorFast", "resample": 2})")
-            .resample == 2);
+  CHECK(
+      config(R"({"image_processor_type": "ConvNextImageProcessorFast", "resample": 2})").resample ==
+      2);
   CHECK(config(R"({"size": [20, 30]})").size == SizeDict{{"height", 20}, {"width", 30}});
   CHECK(config(R"({"size": null, "image_mean": null, "image_std": null})").image_mean ==
         std::vector<double>{0.5, 0.5, 0.5});
@@ -332,7 +345,7 @@ TEST_CASE("a wrong JSON value is named with its path") {
         "[processor] p.json: /resample: expected 0 (nearest), 1 (lanczos), 2 (bilinear), 3 "
         "(bicubic), 4 (box) or 5 (hamming), got 9.");
   CHECK(load(R"({"do_resize": 1})") ==
-        "[processor] p.json: /do_resize: expected a boolean, got 1.");
+        "[processor] p.json: /do_resize: expected true or false, got 1.");
   CHECK(load(R"({"image_mean": [0.5, "x"]})") ==
         "[processor] p.json: /image_mean/1: expected a number, got \"x\".");
   CHECK(load("[]") == "[processor] p.json: expected a JSON object, got an array of 0 values.");

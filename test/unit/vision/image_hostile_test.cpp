@@ -1,5 +1,6 @@
-// Hostile and damaged image files, made here from the small valid ones with fixed seeds. Each either
-// decodes to an image of the size that its header states or gives one ImageError of one line.
+// Hostile and damaged image files, made here from the small valid ones with fixed seeds. Each
+// either decodes to an image of the size that its header states or gives one ImageError of one
+// line.
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -38,8 +39,10 @@ void put(std::string& bytes, size_t offset, const std::string& value) {
 }
 
 std::string big_endian(uint32_t value) {
-  return {static_cast<char>(value >> 24), static_cast<char>(value >> 16),
-          static_cast<char>(value >> 8), static_cast<char>(value)};
+  return {static_cast<char>(value >> 24),
+          static_cast<char>(value >> 16),
+          static_cast<char>(value >> 8),
+          static_cast<char>(value)};
 }
 
 std::string little_endian(uint32_t value) {
@@ -68,6 +71,29 @@ std::string png_of_size(uint32_t width, uint32_t height, char depth = 8, char co
   const std::string header =
       big_endian(width) + big_endian(height) + depth + colour + std::string(3, '\0');
   return valid.substr(0, 8) + chunk("IHDR", header) + valid.substr(data - 4);
+}
+
+// Offset of the 12-byte entry of a tag in a little-endian TIFF.
+size_t tiff_entry(const std::string& bytes, unsigned tag) {
+  const auto u8 = [&](size_t at) { return static_cast<unsigned char>(bytes[at]); };
+  const size_t directory = u8(4) | (u8(5) << 8) | (u8(6) << 16) | (size_t{u8(7)} << 24);
+  const int count = u8(directory) | (u8(directory + 1) << 8);
+  for (int i = 0; i < count; ++i) {
+    const size_t entry = directory + 2 + 12 * static_cast<size_t>(i);
+    if ((u8(entry) | (u8(entry + 1) << 8)) == static_cast<int>(tag)) return entry;
+  }
+  FAIL("no such tag");
+  return 0;
+}
+
+// States another width and height, and one strip for all of it.
+std::string with_tiff_size(std::string bytes, uint32_t side) {
+  for (const unsigned tag : {256u, 257u, 278u}) {
+    put(bytes,
+        tiff_entry(bytes, tag) + 2,
+        std::string("\x04\x00\x01\x00\x00\x00", 6) + little_endian(side));
+  }
+  return bytes;
 }
 
 // Decodes or fails with one printable line about this file. Returns whether it decoded.
@@ -107,10 +133,14 @@ TEST_CASE("files cut anywhere are told as such") {
     const char* name;
     size_t signature;  // bytes that tell the format
   };
-  static const Format kFormats[] = {{"rgb.png", "PNG", 8},     {"rgb.jpg", "JPEG", 2},
-                                    {"rgb.bmp", "BMP", 2},     {"lossy.webp", "WebP", 12},
-                                    {"lossless.webp", "WebP", 12}, {"progressive.jpg", "JPEG", 2},
-                                    {"gray16.png", "PNG", 8},  {"cmyk.jpg", "JPEG", 2}};
+  static const Format kFormats[] = {{"rgb.png", "PNG", 8},
+                                    {"rgb.jpg", "JPEG", 2},
+                                    {"rgb.bmp", "BMP", 2},
+                                    {"lossy.webp", "WebP", 12},
+                                    {"lossless.webp", "WebP", 12},
+                                    {"progressive.jpg", "JPEG", 2},
+                                    {"gray16.png", "PNG", 8},
+                                    {"cmyk.jpg", "JPEG", 2}};
   int files = 0;
   for (const Format& format : kFormats) {
     const std::string bytes = fixture(format.file);
@@ -169,6 +199,13 @@ TEST_CASE("sizes that the data cannot fill are refused without allocating them")
   std::string bmp = fixture("rgb.bmp");
   put(bmp, 18, little_endian(12000) + little_endian(12000));
   CHECK(message(bmp) == truncated("BMP"));
+  std::string webp = fixture("lossy.webp");
+  put(webp, 26, std::string("\x00\x32\x00\x32", 4));
+  CHECK(message(webp) == "[image] photo: expected a valid WebP, got damaged image data.");
+  for (const char* name : {"rgb.tif", "lzw.tif", "deflate.tif", "packbits.tif"}) {
+    std::string tiff = fixture(name);
+    CHECK(message(with_tiff_size(tiff, 12000)) == truncated("TIFF"));
+  }
 }
 
 TEST_CASE("sizes of nothing") {
@@ -218,19 +255,6 @@ TEST_CASE("BMP headers of another kind") {
   CHECK(changed(10, little_endian(0xFFFFFFFFu)) == truncated("BMP"));
 }
 
-// Offset of the 12-byte entry of a tag in a little-endian TIFF.
-size_t tiff_entry(const std::string& bytes, unsigned tag) {
-  const auto u8 = [&](size_t at) { return static_cast<unsigned char>(bytes[at]); };
-  const size_t directory = u8(4) | (u8(5) << 8) | (u8(6) << 16) | (size_t{u8(7)} << 24);
-  const int count = u8(directory) | (u8(directory + 1) << 8);
-  for (int i = 0; i < count; ++i) {
-    const size_t entry = directory + 2 + 12 * static_cast<size_t>(i);
-    if ((u8(entry) | (u8(entry + 1) << 8)) == static_cast<int>(tag)) return entry;
-  }
-  FAIL("no such tag");
-  return 0;
-}
-
 TEST_CASE("TIFF directories that lie") {
   const auto changed = [](unsigned tag, size_t offset, const std::string& value) {
     std::string bytes = fixture("rgb.tif");
@@ -241,7 +265,8 @@ TEST_CASE("TIFF directories that lie") {
         "[image] photo: expected a TIFF without compression or with LZW, Deflate or PackBits, got "
         "compression 7.");
   CHECK(changed(262, 8, std::string("\x06\x00", 2)) ==
-        "[image] photo: expected a grey, RGB or palette TIFF, got photometric 6.");
+        "[image] photo: expected a grey, RGB or palette TIFF, got photometric 6 "
+        "with 3 samples a pixel.");
   CHECK(changed(277, 8, std::string("\x09\x00", 2)) ==
         "[image] photo: expected a TIFF of 1 to 4 samples a pixel, got 9.");
   CHECK(changed(273, 8, little_endian(0x7FFFFFF0)) == truncated("TIFF"));
@@ -289,9 +314,22 @@ TEST_CASE("bit flips and random bytes never do harm") {
   };
   int decoded = 0;
   int refused = 0;
-  for (const char* name : {"rgb.png", "palette.png", "gray16.png", "rgb.jpg", "progressive.jpg",
-                           "cmyk.jpg", "rgb.bmp", "palette.bmp", "lossy.webp", "lossless.webp",
-                           "rgb.tif", "gray16.tif", "orientation6.jpg"}) {
+  for (const char* name : {"rgb.png",
+                           "palette.png",
+                           "gray16.png",
+                           "rgb.jpg",
+                           "progressive.jpg",
+                           "cmyk.jpg",
+                           "rgb.bmp",
+                           "palette.bmp",
+                           "lossy.webp",
+                           "lossless.webp",
+                           "rgb.tif",
+                           "gray16.tif",
+                           "lzw.tif",
+                           "deflate.tif",
+                           "packbits.tif",
+                           "orientation6.jpg"}) {
     const std::string valid = fixture(name);
     for (int i = 0; i < 40; ++i) {
       std::string bytes = valid;
@@ -312,7 +350,7 @@ TEST_CASE("bit flips and random bytes never do harm") {
     bytes.insert(0, magic[i % 4], i % 4 == 3 ? 4 : std::strlen(magic[i % 4]));
     decodes_or_explains(bytes);
   }
-  CHECK(decoded + refused == 520);
+  CHECK(decoded + refused == 640);
   CHECK(refused > 100);
 }
 

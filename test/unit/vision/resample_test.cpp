@@ -17,10 +17,17 @@ using test::fnv;
 using test::message_of;
 using test::pattern_image;
 
-constexpr Resample kFilters[] = {Resample::nearest, Resample::lanczos, Resample::bilinear,
-                                 Resample::bicubic, Resample::box,     Resample::hamming};
+constexpr Resample kFilters[] = {Resample::nearest,
+                                 Resample::lanczos,
+                                 Resample::bilinear,
+                                 Resample::bicubic,
+                                 Resample::box,
+                                 Resample::hamming};
 
-cv::Mat resized(const cv::Mat& image, int height, int width, Resample filter,
+cv::Mat resized(const cv::Mat& image,
+                int height,
+                int width,
+                Resample filter,
                 const ResampleOptions& options = {}) {
   cv::Mat out(height, width, image.type());
   resample(image_view(image), filter, mutable_image_view(out), options);
@@ -90,13 +97,16 @@ TEST_CASE("resample follows either order of passes") {
     const char* horizontal_first[5];
   };
   static const Golden kGolden[] = {
-      {20, 30,
+      {20,
+       30,
        {"BE1BF237", "A80E32FD", "1DB90EB8", "5BD73404", "7DB49889"},
        {"1787A522", "25182770", "F174810D", "E7EE0DC3", "E7A3193B"}},
-      {11, 50,
+      {11,
+       50,
        {"558286D6", "B25307FC", "B595A78C", "6B46BB5A", "BAFA90C0"},
        {"226E371D", "D895224C", "6D2A85F0", "6B46BB5A", "26F42873"}},
-      {24, 36,
+      {24,
+       36,
        {"D9A70CCF", "FA117A4B", "1A5627B1", "C0C02925", "79BB04CE"},
        {"86BB0F8B", "93306784", "11D069F5", "AB940E97", "42BF94F8"}},
   };
@@ -106,11 +116,13 @@ TEST_CASE("resample follows either order of passes") {
       ResampleOptions options;
       options.order = PassOrder::pillow13;
       CAPTURE(golden.height, golden.width, filter);
-      CHECK(fnv(resized(image, golden.height, golden.width, static_cast<Resample>(filter),
-                        options)) == golden.pillow13[filter - 1]);
+      CHECK(fnv(resized(
+                image, golden.height, golden.width, static_cast<Resample>(filter), options)) ==
+            golden.pillow13[filter - 1]);
       options.order = PassOrder::horizontal_first;
-      CHECK(fnv(resized(image, golden.height, golden.width, static_cast<Resample>(filter),
-                        options)) == golden.horizontal_first[filter - 1]);
+      CHECK(fnv(resized(
+                image, golden.height, golden.width, static_cast<Resample>(filter), options)) ==
+            golden.horizontal_first[filter - 1]);
     }
   }
 }
@@ -161,8 +173,7 @@ TEST_CASE("resample keeps to its views") {
     options.set = set;
     cv::Mat target = frame(cv::Rect(3, 4, 29, 21));
     resample(image_view(image(inner)), Resample::bicubic, mutable_image_view(target), options);
-    CHECK(equal(target.clone(),
-                resized(image(inner).clone(), 21, 29, Resample::bicubic, options)));
+    CHECK(equal(target.clone(), resized(image(inner).clone(), 21, 29, Resample::bicubic, options)));
     int outside = 0;
     for (int y = 0; y < frame.rows; ++y) {
       for (int x = 0; x < frame.cols; ++x) {
@@ -178,8 +189,8 @@ TEST_CASE("resample keeps constant images and copies equal sizes") {
   const cv::Mat image(13, 29, CV_8UC3, cv::Scalar(3, 128, 255));
   for (const Resample filter : kFilters) {
     const cv::Mat out = resized(image, 31, 8, filter);
-    CHECK(cv::countNonZero(out.reshape(1) != cv::Mat(31, 8, CV_8UC3, cv::Scalar(3, 128, 255))
-                                                 .reshape(1)) == 0);
+    CHECK(cv::countNonZero(out.reshape(1) !=
+                           cv::Mat(31, 8, CV_8UC3, cv::Scalar(3, 128, 255)).reshape(1)) == 0);
     CHECK(equal(resized(pattern_image(9, 7), 9, 7, filter), pattern_image(9, 7)));
   }
 }
@@ -204,8 +215,11 @@ TEST_CASE("resample runs on many threads at once") {
 TEST_CASE("resample refuses what it cannot do before it allocates") {
   uint8_t byte = 0;
   const ImageView pixel{&byte, 1, 1, 1, 1};
-  const auto call = [&](const ImageView& input, int64_t height, int64_t width,
-                        const ResampleWindow& window, const MutableImageView& output) {
+  const auto call = [&](const ImageView& input,
+                        int64_t height,
+                        int64_t width,
+                        const ResampleWindow& window,
+                        const MutableImageView& output) {
     return message_of<Error>(
         [&] { resample(input, height, width, Resample::bicubic, window, output); });
   };

@@ -1,0 +1,257 @@
+"""Runs the vizoo program as a user does and checks what it prints and its exit code.
+
+usage: cli_test.py PROGRAM ON|OFF      (whether the program was built with OpenCV)
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM = ""
+WITH_OPENCV = True
+CHECKPOINT = pathlib.Path("weights/convnext-digits")
+IMAGES = CHECKPOINT / "images"
+
+
+def vizoo(*arguments, **options):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, **options)
+
+
+def write_safetensors(path, tensors):
+    """{name: (dtype, shape, bytes)} as a safetensors file."""
+    header, data = {}, b""
+    for name, (dtype, shape, content) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape,
+                        "data_offsets": [len(data), len(data) + len(content)]}
+        data += content
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def read_safetensors(path):
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8:8 + length])
+    return {name: (entry["dtype"], entry["shape"],
+                   content[8 + length + entry["data_offsets"][0]:8 + length + entry["data_offsets"][1]])
+            for name, entry in header.items() if name != "__metadata__"}
+
+
+class CommandLine(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="vizoo-cli-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def check_failure(self, result, code, message):
+        self.assertEqual(result.stderr, message + "\n")
+        self.assertEqual(result.stdout, "")
+        self.assertEqual(result.returncode, code)
+
+    def copy_checkpoint(self):
+        target = self.folder / "checkpoint"
+        shutil.copytree(CHECKPOINT, target, ignore=shutil.ignore_patterns("images"))
+        return target
+
+    def test_help_shows_an_example_for_every_command(self):
+        commands = ["list", "inspect", "forward", "bench", "doctor"]
+        if WITH_OPENCV:
+            commands += ["classify", "preprocess"]
+        for command in commands:
+            result = vizoo(command, "--help")
+            self.assertEqual(result.returncode, 0, command)
+            self.assertIn(f"Example: vizoo {command}", result.stdout)
+        self.assertIn("Example:", vizoo("--help").stdout)
+        self.assertRegex(vizoo("--version").stdout, r"^vizoo \d+\.\d+\.\d+ \(LibTorch [\d.]+\)\n$")
+
+    def test_usage_errors_are_one_line_and_exit_2(self):
+        cases = [([], "[usage] A subcommand is required. vizoo --help lists the commands."),
+                 (["frob"], '[usage] "frob" is no command, so one is required. '
+                            "vizoo --help lists the commands."),
+                 (["inspect"], "[usage] folder is required. vizoo --help lists the commands."),
+                 (["forward", "--model", CHECKPOINT],
+                  "[usage] --inputs is required. vizoo --help lists the commands."),
+                 (["bench", "--model", CHECKPOINT, "--dtype", "int8"],
+                  '[usage] --dtype: expected one of float32|float64|bfloat16|float16, got "int8".'),
+                 (["bench", "--model", CHECKPOINT, "--device", "tpu"],
+                  '[usage] --device: expected cpu, cuda or cuda:N, got "tpu".')]
+        for arguments, message in cases:
+            with self.subTest(arguments):
+                self.check_failure(vizoo(*arguments), 2, message)
+
+    def test_list(self):
+        rows = json.loads(vizoo("list", "--json").stdout)
+        self.assertIn({"class": "ConvNextModel", "model_type": "convnext", "task": "base-model"},
+                      rows)
+        self.assertEqual(len(vizoo("list").stdout.splitlines()), len(rows))
+
+    def test_inspect(self):
+        result = vizoo("inspect", CHECKPOINT, "--json", "--tensors")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        report = json.loads(result.stdout)
+        self.assertEqual(report["class"], "ConvNextForImageClassification")
+        self.assertEqual(report["labels"], 10)
+        self.assertEqual(report["problems"], [])
+        self.assertEqual(len(report["tensors"]), report["tensor_count"])
+        self.assertEqual(report["parameters"], report["elements"])
+        self.assertIn("parameters", vizoo("inspect", CHECKPOINT).stdout)
+
+    def test_inspect_reports_every_problem(self):
+        checkpoint = self.copy_checkpoint()
+        (checkpoint / "config.json").write_text('{"depths": }')
+        weights = checkpoint / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1])
+        result = vizoo("inspect", checkpoint)
+        self.assertEqual(result.returncode, 1)
+        lines = result.stderr.splitlines()
+        self.assertEqual(len(lines), 2)
+        self.assertTrue(lines[0].startswith(f"[config] {checkpoint}/config.json:1:12: expected "))
+        self.assertTrue(lines[1].startswith(f"[checkpoint] {weights}: "))
+
+    def test_forward(self):
+        inputs, outputs = self.folder / "in.safetensors", self.folder / "out.safetensors"
+        pixels = struct.pack("<3072f", *[((i * 37) % 101) / 50 - 1 for i in range(3072)])
+        write_safetensors(inputs, {"pixel_values": ("F32", [1, 3, 32, 32], pixels),
+                                   "labels": ("I64", [1], struct.pack("<q", 3))})
+        result = vizoo("forward", "--model", CHECKPOINT, "--inputs", inputs, "--outputs", outputs,
+                       "--output-hidden-states", "--gradients", "loss")
+        self.assertEqual((result.returncode, result.stderr, result.stdout), (0, "", ""))
+        tensors = read_safetensors(outputs)
+        self.assertEqual(tensors["logits"][:2], ("F32", [1, 10]))
+        self.assertEqual(tensors["loss"][:2], ("F32", []))
+        self.assertIn("hidden_states.0", tensors)
+        self.assertIn("grad.classifier.weight", tensors)
+        self.assertEqual(tensors["grad_input.pixel_values"][1], [1, 3, 32, 32])
+
+        result = vizoo("forward", "--model", CHECKPOINT, "--inputs", inputs, "--outputs", outputs,
+                       "--class", "ConvNextBackbone", "--set", "out_indices=[0,2]")
+        self.check_failure(result, 2, "[model] ConvNextBackbone.forward: expected the arguments "
+                                      'pixel_values, got "labels".')
+        result = vizoo("forward", "--model", CHECKPOINT, "--inputs", inputs, "--outputs", outputs,
+                       "--gradients", "los")
+        self.assertEqual(result.returncode, 2)
+        self.assertEqual(result.stderr, "[forward] gradients: expected one of the outputs loss, "
+                                        'logits, got "los".\n')
+
+    def test_forward_failures(self):
+        inputs, outputs = self.folder / "in.safetensors", self.folder / "out.safetensors"
+        run = ["forward", "--model", CHECKPOINT, "--inputs", inputs, "--outputs", outputs]
+        self.check_failure(vizoo(*run), 1, f"[checkpoint] {inputs}: expected a readable file, got "
+                                           '"No such file or directory".')
+        write_safetensors(inputs, {"pixel_values": ("F32", [1, 1, 4, 4], bytes(64))})
+        self.check_failure(vizoo(*run), 1, "[model] pixel_values: expected 3 channels, as "
+                                           "/num_channels says, got Float [1, 1, 4, 4].")
+        self.check_failure(vizoo(*run, "--class", "Nothing"), 2,
+                           "[registry] class: expected one of ConvNextModel, "
+                           'ConvNextForImageClassification, ConvNextBackbone, got "Nothing".')
+        self.check_failure(vizoo(*run, "--set", "num_labels"), 2,
+                           '[usage] --set: expected key=json, such as num_labels=7, got "num_labels".')
+        self.check_failure(vizoo(*run, "--model-args", '{"a": 1}'), 2,
+                           "[usage] --model-args: expected {}: ConvNextForImageClassification takes "
+                           "no constructor arguments, got an object of 1 member.")
+        write_safetensors(inputs, {"pixel_values": ("F32", [1, 3, 32, 32], bytes(12288))})
+        run[-1] = "/dev/full/out.safetensors"
+        result = vizoo(*run)
+        self.assertEqual(result.returncode, 1)
+        self.assertTrue(result.stderr.startswith("[checkpoint] /dev/full/out.safetensors"))
+
+    def test_doctor_and_bench(self):
+        report = json.loads(vizoo("doctor", "--json").stdout)
+        self.assertEqual(report["model_classes"], len(json.loads(vizoo("list", "--json").stdout)))
+        result = vizoo("bench", "--model", CHECKPOINT, "--runs", 3, "--batch", 2, "--json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        figures = json.loads(result.stdout)
+        self.assertEqual((figures["batch"], figures["runs"]), (2, 3))
+        self.assertGreaterEqual(figures["median_ms"], figures["min_ms"])
+
+    def test_a_full_output_is_a_failure(self):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([PROGRAM, "list"], stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(result.stderr, "[output] stdout: expected to write all results, got a "
+                                        "closed or full output.\n")
+
+
+class Images(CommandLine):
+    def setUp(self):
+        super().setUp()
+        if not WITH_OPENCV:
+            self.skipTest("built without OpenCV")
+
+    def classify(self, *arguments):
+        return vizoo("classify", "--model", CHECKPOINT, "--json", *arguments)
+
+    def test_classify_folders_patterns_and_files(self):
+        expected = sorted(map(str, IMAGES.glob("*.png")))
+        self.assertEqual(len(expected), 20)
+        for arguments in ([IMAGES], [f"{IMAGES}/*.png"], expected):
+            for batch in (1, 7, 64):
+                result = self.classify("--batch", batch, *arguments)
+                self.assertEqual((result.returncode, result.stderr), (0, ""))
+                lines = [json.loads(line) for line in result.stdout.splitlines()]
+                self.assertEqual([line["image"] for line in lines], expected)
+        right = sum(f"label-{line['predictions'][0]['label']}.png" in line["image"] for line in lines)
+        self.assertGreaterEqual(right, 18)
+        for line in lines:
+            scores = [prediction["score"] for prediction in line["predictions"]]
+            self.assertEqual(len(scores), 5)
+            self.assertEqual(scores, sorted(scores, reverse=True))
+
+    def test_a_bad_image_is_reported_and_the_rest_answered(self):
+        images = sorted(IMAGES.glob("*.png"))[:3]
+        bad = self.folder / "bad\nname.png"
+        bad.write_bytes(images[0].read_bytes()[:100])
+        missing = self.folder / "missing.png"
+        result = self.classify(images[0], bad, images[1], missing, images[2])
+        self.assertEqual(result.returncode, 1)
+        lines = [json.loads(line) for line in result.stdout.splitlines()]
+        self.assertEqual(["predictions" in line for line in lines], [True, False, True, False, True])
+        errors = result.stderr.splitlines()
+        self.assertEqual(len(errors), 2)
+        self.assertIn("bad\\x0aname.png", errors[0])
+        self.assertEqual(errors[1], f"[image] {missing}: expected a readable file, got "
+                                    '"No such file or directory".')
+        self.assertEqual(lines[3]["error"], errors[1])
+
+    def test_classify_in_words(self):
+        image = sorted(IMAGES.glob("*.png"))[0]
+        result = vizoo("classify", "--model", CHECKPOINT, "--top-k", 2, image)
+        self.assertRegex(result.stdout, rf"^{image}\n  0\.\d{{4}}  \S+\n  0\.\d{{4}}  \S+\n$")
+
+    def test_classify_usage(self):
+        self.check_failure(vizoo("classify", "--model", CHECKPOINT, self.folder), 2,
+                           f"[usage] {self.folder}: expected a folder with images (jpg, png, bmp, "
+                           "webp, tif), got none.")
+        pattern = f"{self.folder}/*.png"
+        self.check_failure(vizoo("classify", "--model", CHECKPOINT, pattern), 2,
+                           f"[usage] {pattern}: expected a pattern that matches files, got no match.")
+
+    def test_preprocess(self):
+        outputs, picture = self.folder / "out.safetensors", self.folder / "out.png"
+        image = sorted(IMAGES.glob("*.png"))[0]
+        result = vizoo("preprocess", "--model", CHECKPOINT, "--outputs", outputs, "--draw", picture,
+                       image, image)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertEqual(result.stdout, "pixel_values Float [2, 3, 32, 32]\n")
+        self.assertEqual(read_safetensors(outputs)["pixel_values"][:2], ("F32", [2, 3, 32, 32]))
+        self.assertEqual(picture.read_bytes()[:8], b"\x89PNG\r\n\x1a\n")
+        result = vizoo("preprocess", "--model", CHECKPOINT, "--outputs", outputs, image, "--set",
+                       "do_resize=false", "--set", "do_rescale=false", "--set", "do_normalize=false")
+        self.assertEqual(read_safetensors(outputs)["pixel_values"][:2], ("U8", [1, 3, 32, 32]))
+        result = vizoo("preprocess", "--model", CHECKPOINT, "--outputs", outputs, image, "--set",
+                       "do_resizze=false")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("do_resize", result.stderr)
+        self.assertEqual(len(result.stderr.splitlines()), 1)
+
+
+if __name__ == "__main__":
+    PROGRAM = os.path.abspath(sys.argv[1])
+    WITH_OPENCV = sys.argv[2] == "ON"
+    unittest.main(argv=sys.argv[:1])

@@ -1,0 +1,14 @@
+// A program of somebody else's: loads a checkpoint with the installed library and answers.
+#include <vizoo/vizoo.h>
+
+#include <iostream>
+
+int main(int argc, char** argv) {
+  if (argc != 2) return 2;
+  auto model = vizoo::AutoModelForImageClassification::from_pretrained(argv[1]);
+  const torch::NoGradGuard no_grad;
+  const auto output = model->forward(torch::zeros({1, 3, 32, 32}));
+  const auto best = vizoo::top_k_labels(model->base_config(), output.logits, 1)[0][0];
+  std::cout << "label " << best.label << ", " << output.logits.size(1) << " labels\n";
+  return output.logits.size(1) == 10 ? 0 : 1;
+}
