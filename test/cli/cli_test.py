@@ -44,7 +44,7 @@ def read_safetensors(path):
             for name, entry in header.items() if name != "__metadata__"}
 
 
-class CommandLine(unittest.TestCase):
+class ProgramTest(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="vizoo-cli-"))
         self.addCleanup(shutil.rmtree, self.folder)
@@ -59,6 +59,8 @@ class CommandLine(unittest.TestCase):
         shutil.copytree(CHECKPOINT, target, ignore=shutil.ignore_patterns("images"))
         return target
 
+
+class CommandLine(ProgramTest):
     def test_help_shows_an_example_for_every_command(self):
         commands = ["list", "inspect", "forward", "bench", "doctor"]
         if WITH_OPENCV:
@@ -131,8 +133,15 @@ class CommandLine(unittest.TestCase):
 
         result = vizoo("forward", "--model", CHECKPOINT, "--inputs", inputs, "--outputs", outputs,
                        "--class", "ConvNextBackbone", "--set", "out_indices=[0,2]")
-        self.check_failure(result, 2, "[model] ConvNextBackbone.forward: expected the arguments "
-                                      'pixel_values, got "labels".')
+        self.assertEqual(result.returncode, 2)
+        self.assertEqual(result.stderr.splitlines(), [
+            "warning: tensors not in the checkpoint and initialised anew: "
+            "hidden_states_norms.stage2.bias, hidden_states_norms.stage2.weight, "
+            "hidden_states_norms.stem.bias, hidden_states_norms.stem.weight.",
+            "warning: tensors in the checkpoint but not in the model, ignored: classifier.bias, "
+            "classifier.weight, convnext.layernorm.bias, convnext.layernorm.weight.",
+            "[model] ConvNextBackbone.forward: expected the arguments pixel_values, got "
+            '"labels".'])
         result = vizoo("forward", "--model", CHECKPOINT, "--inputs", inputs, "--outputs", outputs,
                        "--gradients", "los")
         self.assertEqual(result.returncode, 2)
@@ -178,7 +187,7 @@ class CommandLine(unittest.TestCase):
                                         "closed or full output.\n")
 
 
-class Images(CommandLine):
+class Images(ProgramTest):
     def setUp(self):
         super().setUp()
         if not WITH_OPENCV:
@@ -215,8 +224,8 @@ class Images(CommandLine):
         errors = result.stderr.splitlines()
         self.assertEqual(len(errors), 2)
         self.assertIn("bad\\x0aname.png", errors[0])
-        self.assertEqual(errors[1], f"[image] {missing}: expected a readable file, got "
-                                    '"No such file or directory".')
+        self.assertEqual(errors[1], f"[image] {missing}: expected an image file, got "
+                                    "no such file.")
         self.assertEqual(lines[3]["error"], errors[1])
 
     def test_classify_in_words(self):

@@ -129,9 +129,8 @@ TEST_CASE("golden values hold", "[parity]") {
     for (const auto& stored : golden["cases"]) {
       DYNAMIC_SECTION(path.string() << " case " << number++) {
         auto config = golden["config"];
-        for (const auto& [key, value] : stored.value("config", Json::object()).items()) {
-          config[key] = value;
-        }
+        const auto overrides = stored.value("config", Json::object());
+        for (const auto& [key, value] : overrides.items()) config[key] = value;
         vizoo::upgrade_config(config, path.string());
         const auto model =
             vizoo::find_model(stored["class"].get<std::string>()).make(config, path.string());

@@ -72,8 +72,9 @@ TEST_CASE("layer scale is there for positive values only", "[convnext]") {
   ConvNextModel model(small_convnext_config());
   CHECK(model->named_parameters()
             .find("encoder.stages.0.layers.0.layer_scale_parameter")
-            ->mean()
-            .item<float>() == 0.1F);
+            ->eq(0.1F)
+            .all()
+            .item<bool>());
 }
 
 TEST_CASE("zero labels leave the pooled features", "[convnext]") {
