@@ -188,9 +188,9 @@ def bench_model(options, program, folder, model):
         pixels = torch.randn(batch, 3, 224, 224, generator=torch.Generator().manual_seed(1))
 
         def ours(batch=batch, runs=runs):
-            done = subprocess.run([program, "bench", "--model", folder, "--batch", str(batch),
-                                   "--threads", "2", "--runs", str(runs), "--warm-up", "1", "--json"],
-                                  capture_output=True, text=True, check=True)
+            command = [program, "bench", "--model", folder, "--batch", str(batch), "--threads", "2",
+                       "--runs", str(runs), "--warm-up", "1", "--json"]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
             return json.loads(done.stdout)["median_ms"]
 
         def eager(pixels=pixels):

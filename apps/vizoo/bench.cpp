@@ -82,7 +82,8 @@ int bench(const Options& options) {
   }
   std::sort(milliseconds.begin(), milliseconds.end());
   const double median = milliseconds[milliseconds.size() / 2];
-  const double spread = milliseconds[milliseconds.size() * 3 / 4] - milliseconds[milliseconds.size() / 4];
+  const double spread =
+      milliseconds[milliseconds.size() * 3 / 4] - milliseconds[milliseconds.size() / 4];
   const Json result = {{"class", entry.class_name},
                        {"batch", batch},
                        {"dtype", options.dtype},

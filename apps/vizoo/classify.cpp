@@ -112,8 +112,7 @@ class Batcher {
   void add(Item item) {
     if (!pending_.empty() && !item.error.empty()) flush();  // keeps the answers in order
     if (!item.error.empty()) return printer_.failure(item.path, item.error);
-    if (!pending_.empty() &&
-        item.pixel_values.sizes() != pending_.front().pixel_values.sizes()) {
+    if (!pending_.empty() && item.pixel_values.sizes() != pending_.front().pixel_values.sizes()) {
       flush();
     }
     pending_.push_back(std::move(item));
@@ -145,11 +144,11 @@ int classify(const Options& options) {
   apply_threads(options.threads);
   const auto backend = enum_value<ImageBackend>(options.image_backend);
   const auto paths = expand_images(options.images);
-  const auto processor = AutoImageProcessor::from_pretrained(
-      options.model, ImageProcessorOptions().backend(*backend));
-  const std::size_t workers =
-      options.threads > 0 ? static_cast<std::size_t>(options.threads)
-                          : std::max(1U, std::thread::hardware_concurrency());
+  const auto processor =
+      AutoImageProcessor::from_pretrained(options.model, ImageProcessorOptions().backend(*backend));
+  const std::size_t workers = options.threads > 0
+                                  ? static_cast<std::size_t>(options.threads)
+                                  : std::max(1U, std::thread::hardware_concurrency());
   // Started before the model is loaded: the first batch is ready when the model is.
   OrderedPrefetch<Item> prefetch(
       paths.size(), workers, static_cast<std::size_t>(options.batch) * 2, [&](std::size_t i) {
@@ -157,12 +156,12 @@ int classify(const Options& options) {
       });
 
   LoadReport report;
-  auto model = AutoModelForImageClassification::from_pretrained(
-      options.model,
-      LoadOptions()
-          .torch_dtype(parse_dtype(options.dtype))
-          .device(parse_device(options.device))
-          .report(&report));
+  auto model =
+      AutoModelForImageClassification::from_pretrained(options.model,
+                                                       LoadOptions()
+                                                           .torch_dtype(parse_dtype(options.dtype))
+                                                           .device(parse_device(options.device))
+                                                           .report(&report));
   print_warnings(report);
   Progress progress("classify", paths.size());
   Printer printer(options.as_json, progress);
@@ -187,8 +186,10 @@ void add_classify(CLI::App& program, Run& run) {
   command->add_option("--batch", options->batch, "Images that run together")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
-  command->add_option("--image-backend", options->image_backend,
-                      "pil (as Transformers 4.37) or torchvision (as its fast processors)")
+  command
+      ->add_option("--image-backend",
+                   options->image_backend,
+                   "pil (as Transformers 4.37) or torchvision (as its fast processors)")
       ->check(CLI::IsMember({"pil", "torchvision"}))
       ->capture_default_str();
   add_dtype_option(*command, options->dtype);

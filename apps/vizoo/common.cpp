@@ -56,9 +56,9 @@ void add_device_option(CLI::App& command, std::string& device) {
 
 torch::Device parse_device(const std::string& name) {
   if (name == "cpu") return torch::kCPU;
-  const bool cuda = name == "cuda" || (name.rfind("cuda:", 0) == 0 && name.size() > 5 &&
-                                       name.find_first_not_of("0123456789", 5) == name.npos &&
-                                       name.size() < 9);
+  const bool cuda =
+      name == "cuda" || (name.rfind("cuda:", 0) == 0 && name.size() > 5 &&
+                         name.find_first_not_of("0123456789", 5) == name.npos && name.size() < 9);
   if (!cuda) throw UsageError("usage", "--device", "cpu, cuda or cuda:N", quote(name));
   if (!at::hasCUDA()) {
     throw UsageError("usage",

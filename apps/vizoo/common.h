@@ -18,9 +18,7 @@ namespace vizoo::app {
 void add_model_option(CLI::App& command, std::filesystem::path& folder);
 
 /// `--set key=json`, any number of times.
-void add_set_option(CLI::App& command,
-                    std::vector<std::string>& settings,
-                    const std::string& what);
+void add_set_option(CLI::App& command, std::vector<std::string>& settings, const std::string& what);
 
 /// `--threads N`: 0 leaves LibTorch's choice, all cores.
 void add_threads_option(CLI::App& command, int& threads);

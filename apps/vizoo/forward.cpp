@@ -97,16 +97,20 @@ void add_forward(CLI::App& program, Run& run) {
   add_threads_option(*command, options->threads);
   command->add_flag("--output-hidden-states", options->output_hidden_states, "Return all stages");
   command->add_flag("--output-attentions", options->output_attentions, "Return attention maps");
-  command->add_flag("--train-mode", options->train_mode,
+  command->add_flag("--train-mode",
+                    options->train_mode,
                     "Training mode; buffers that change are written as buffer.NAME");
-  command->add_flag("--ignore-mismatched-sizes", options->ignore_mismatched_sizes,
+  command->add_flag("--ignore-mismatched-sizes",
+                    options->ignore_mismatched_sizes,
                     "Initialise tensors of another shape anew");
   command->add_option("--seed", options->seed, "Seed of the random stream before the forward")
       ->type_name("N")
       ->check(CLI::NonNegativeNumber);
-  command->add_option("--gradients", options->gradients,
-                      "Output to back-propagate from; gradients are written as grad.PARAMETER "
-                      "and grad_input.NAME")
+  command
+      ->add_option("--gradients",
+                   options->gradients,
+                   "Output to back-propagate from; gradients are written as grad.PARAMETER "
+                   "and grad_input.NAME")
       ->type_name("FIELD");
   add_set_option(*command, options->settings, "config.json");
   command->add_option("--model-args", options->model_args, "Constructor arguments, a JSON object")

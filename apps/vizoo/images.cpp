@@ -66,8 +66,7 @@ std::vector<fs::path> expand_images(const std::vector<std::string>& arguments) {
     std::error_code error;
     if (fs::is_directory(argument, error)) {
       append(images_in(argument));
-    } else if (!fs::exists(argument, error) &&
-               argument.find_first_of("*?[") != std::string::npos) {
+    } else if (!fs::exists(argument, error) && argument.find_first_of("*?[") != std::string::npos) {
       append(matches(argument));
     } else {
       files.emplace_back(argument);
@@ -117,10 +116,9 @@ void write_png(const fs::path& path, const cv::Mat& image) {
   }
   std::vector<unsigned char> bytes;
   cv::imencode(".png", bgr, bytes);
-  write_file_atomically(
-      path,
-      std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()),
-      FileKind::image);
+  write_file_atomically(path,
+                        std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()),
+                        FileKind::image);
 }
 
 }  // namespace vizoo::app

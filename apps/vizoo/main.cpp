@@ -60,8 +60,9 @@ int main_program(int argc, char** argv) {
                    "vizoo");
   program.set_version_flag("--version", "vizoo " VIZOO_VERSION " (LibTorch " TORCH_VERSION ")");
   program.require_subcommand(1);
-  program.footer("Example: vizoo classify --model weights/convnext-digits photo.png\n"
-                 "vizoo COMMAND --help explains a command.");
+  program.footer(
+      "Example: vizoo classify --model weights/convnext-digits photo.png\n"
+      "vizoo COMMAND --help explains a command.");
   Run run;
   add_list(program, run);
   add_inspect(program, run);
@@ -77,9 +78,8 @@ int main_program(int argc, char** argv) {
 
   try {
     // CLI11 would call an unknown command a missing one.
-    const auto commands = program.get_subcommands([&](const CLI::App* command) {
-      return argc > 1 && command->get_name() == argv[1];
-    });
+    const auto commands = program.get_subcommands(
+        [&](const CLI::App* command) { return argc > 1 && command->get_name() == argv[1]; });
     if (argc > 1 && argv[1][0] != '-' && commands.empty()) {
       throw CLI::RequiredError(quote(argv[1]) + " is no command, so one");
     }

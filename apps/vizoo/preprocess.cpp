@@ -26,8 +26,11 @@ struct Options {
 };
 
 // The last image, beside what the model will see of it.
-void draw(const Options& options, const cv::Mat& original, const torch::Tensor& pixel_values,
-          const ImageProcessor& processor, const PreprocessOptions& call) {
+void draw(const Options& options,
+          const cv::Mat& original,
+          const torch::Tensor& pixel_values,
+          const ImageProcessor& processor,
+          const PreprocessOptions& call) {
   const auto settings = processor.settings();
   std::vector<double> mean{0.0};
   std::vector<double> std{1.0};
@@ -36,8 +39,7 @@ void draw(const Options& options, const cv::Mat& original, const torch::Tensor& 
     std = call.image_std().value_or(settings.image_std);
   }
   const bool rescaled = call.do_rescale().value_or(settings.do_rescale);
-  const double scale =
-      rescaled ? call.rescale_factor().value_or(settings.rescale_factor) : 1.0;
+  const double scale = rescaled ? call.rescale_factor().value_or(settings.rescale_factor) : 1.0;
   auto image = pixel_values;
   if (call.data_format() == ChannelDimension::last) image = image.permute({2, 0, 1});
   write_png(options.draw, side_by_side(original, undo_normalization(image, mean, std, scale)));
@@ -92,14 +94,18 @@ void add_preprocess(CLI::App& program, Run& run) {
   command->add_option("--outputs", options->outputs, "Where pixel_values goes")
       ->required()
       ->type_name("OUT.safetensors");
-  command->add_option("--draw", options->draw,
-                      "Picture of the last image and of what the model sees of it")
+  command
+      ->add_option(
+          "--draw", options->draw, "Picture of the last image and of what the model sees of it")
       ->type_name("OUT.png");
-  command->add_option("--image-backend", options->image_backend,
-                      "pil (as Transformers 4.37) or torchvision (as its fast processors)")
+  command
+      ->add_option("--image-backend",
+                   options->image_backend,
+                   "pil (as Transformers 4.37) or torchvision (as its fast processors)")
       ->check(CLI::IsMember({"pil", "torchvision"}))
       ->capture_default_str();
-  command->add_flag("--apply-exif-orientation", options->apply_exif_orientation,
+  command->add_flag("--apply-exif-orientation",
+                    options->apply_exif_orientation,
                     "Turn photos upright, as Transformers' pipelines do");
   add_set_option(*command, options->settings, "the call (do_resize, size, resample, ...)");
   command->footer(

@@ -1,10 +1,12 @@
 """Alternating rounds: machines drift, so only ratios within a round are trusted."""
 
+import json
 import os
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 
 def alternate(candidates, rounds):
@@ -62,15 +64,11 @@ def timed(function, least_seconds=0.3, least_runs=5, clock=time.perf_counter):
 
 def run_child(command, environment=None):
     """Runs a process to its end: (milliseconds, peak resident MiB, standard output)."""
-    started = time.perf_counter()
-    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, env={**os.environ, **(environment or {})})
-    output = process.stdout.read()
-    problem = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    elapsed = (time.perf_counter() - started) * 1e3
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        sys.stderr.write(problem.decode(errors="replace")[-2000:])
-        raise SystemExit(f"bench: exit code {process.returncode}: {' '.join(map(str, command))}")
-    return elapsed, usage.ru_maxrss / 1024, output.decode()
+    helper = [sys.executable, "-S", "-E", str(Path(__file__).with_name("measure_child.py"))]
+    done = subprocess.run(helper + [str(word) for word in command], capture_output=True, text=True,
+                          check=True, env={**os.environ, **(environment or {})})
+    answer = json.loads(done.stdout)
+    if answer["exit_code"] != 0:
+        raise SystemExit(f"bench: exit code {answer['exit_code']}: {command[0]}: "
+                         f"{answer['problem']}")
+    return answer["ms"], answer["peak_mib"], answer["output"]

@@ -1,4 +1,4 @@
-"""Times Transformers 5.17's ConvNeXT processor in its own process: one request, one answer a line."""
+"""Times Transformers 5.17's ConvNeXT processor in its own process: a line in, a line out."""
 
 import json
 import sys

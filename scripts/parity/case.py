@@ -54,7 +54,8 @@ class Case:
         }
 
     def rerun_command(self):
-        return f"scripts/parity.sh --family {self.family} --seed {self.seed} --case {self.index}"
+        return (f"scripts/parity.sh --models --family {self.family} --seed {self.seed} "
+                f"--case {self.index}")
 
 
 def case_random(family, seed, index):

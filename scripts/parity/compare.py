@@ -8,8 +8,6 @@ from parity import tolerance
 from parity.naming import forward_order
 from parity.reference import is_defined
 
-MAY_BE_ABSENT = ("grad_input.labels",)  # labels are targets: whether they have a gradient is open
-
 
 @dataclass
 class Difference:
@@ -68,10 +66,8 @@ def compare_tensors(expected, ours, tolerances):
     for name in forward_order(names):
         versions = {label: tensors[name] for label, tensors in expected.items()}
         if name not in ours:
-            absent_is_fine = name in MAY_BE_ABSENT or (
-                tolerance.is_gradient(name)
-                and not any(version.count_nonzero() for version in versions.values()))
-            if not absent_is_fine:
+            zero = not any(version.count_nonzero() for version in versions.values())
+            if not (zero and tolerance.is_gradient(name)):
                 result.differences.append(Difference(name, "is missing"))
             continue
         result.tensors += 1
@@ -83,7 +79,7 @@ def compare_tensors(expected, ours, tolerances):
                 result.differences.append(difference)
                 break
     for name in ours:
-        if name not in names and name not in MAY_BE_ABSENT:
+        if name not in names:
             result.differences.append(Difference(name, "is not in the reference's output"))
     return result
 

@@ -1,4 +1,4 @@
-"""Test images: crops of the photos that scikit-image and scikit-learn bring, and odd ones, as PNG."""
+"""Test images as PNG: crops of the photos of scikit-image and scikit-learn, and odd ones."""
 
 import struct
 import zlib
@@ -81,7 +81,7 @@ def write_png(path, pixels, mode):
 
 
 def write_png16(path, pixels, mode):
-    """16 bits a channel, which Pillow cannot write; it reads colours by the high byte, clips gray."""
+    """16 bits a channel. Pillow cannot write it; it reads colours by the high byte, clips gray."""
     height, width = pixels.shape[:2]
     low = np.random.default_rng(height * 7919 + width).integers(0, 256, pixels.shape, np.uint8)
     wide = pixels.astype(">u2") * 256 + low

@@ -12,7 +12,8 @@ def fill(model, generator, gains=lambda name: 1.0):
     """
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(random_value(name, parameter, generator) * _gain(name, parameter, gains))
+            value = random_value(name, parameter, generator)
+            parameter.copy_(value * _gain(name, parameter, gains))
         for name, buffer in model.named_buffers():
             leaf = name.rsplit(".", 1)[-1]
             if leaf == "running_mean":

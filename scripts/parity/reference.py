@@ -1,4 +1,4 @@
-"""Runs Transformers on a case: float32, float64, and float64 without the parts forced to float32."""
+"""Runs Transformers on a case: float32, float64, and float64 with no part forced to float32."""
 
 import copy
 from contextlib import contextmanager, nullcontext

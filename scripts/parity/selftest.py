@@ -1,4 +1,4 @@
-"""Proves that the comparison finds errors and raises no false alarm: `scripts/parity.sh --self-test`.
+"""Proves that the comparison finds errors and raises no false alarm (--self-test).
 
 A stand-in that is right but rounds otherwise must pass on every case, and every fault must be found
 in every case that it applies to (standin.py says when it does).
@@ -38,7 +38,10 @@ def self_test(family, seed, cases, say):
                 applied[fault] += 1
                 found[fault] += not compare(case, reference, ours).passed
     for fault in FAULTS:
-        fine = applied[fault] > 0 and found[fault] == applied[fault]
+        if applied[fault] == 0:
+            say(f"not met: {fault}: applies to none of these cases; ask for more --cases")
+            continue
+        fine = found[fault] == applied[fault]
         passed, failed = passed + fine, failed + (not fine)
         say(f"{'ok' if fine else 'FAILED'}: {fault}: found in {found[fault]} of "
             f"{applied[fault]} cases that it applies to")

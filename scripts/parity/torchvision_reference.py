@@ -58,7 +58,7 @@ def _convnext_image(image, settings):
 
 
 def center_crop(image, edge):
-    """A square of `edge`, zero-padded where the image is smaller (left and top half rounded down)."""
+    """A square of `edge`, zero-padded where the image is smaller (left and top rounded down)."""
     height, width = image.shape[-2:]
     missing_height, missing_width = max(edge - height, 0), max(edge - width, 0)
     image = vision.pad(image, [missing_width // 2, missing_height // 2,
@@ -77,7 +77,8 @@ def v5(class_name, config, paths, call, output):
     global _worker
     if _worker is None or _worker.poll() is not None:
         environment = dict(os.environ, PYTHONPATH=str(V5), HF_HUB_OFFLINE="1")
-        _worker = subprocess.Popen([sys.executable, str(Path(__file__).with_name("v5_processor.py"))],
+        script = str(Path(__file__).with_name("v5_processor.py"))
+        _worker = subprocess.Popen([sys.executable, script],
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                    stderr=subprocess.DEVNULL, text=True, env=environment)
         atexit.register(_worker.kill)

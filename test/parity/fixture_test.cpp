@@ -67,8 +67,7 @@ void compare(const vizoo::NamedTensors& outputs,
 void run_case(const fs::path& folder, at::ScalarType dtype, const char* suffix) {
   const auto stored = vizoo::read_json_file(folder / "case.json");
   const auto& entry = vizoo::find_model(stored["class"].get<std::string>());
-  auto model =
-      vizoo::load_pretrained(entry, folder, vizoo::LoadOptions().torch_dtype(dtype));
+  auto model = vizoo::load_pretrained(entry, folder, vizoo::LoadOptions().torch_dtype(dtype));
   auto arguments = vizoo::test::read_tensors(folder / stored["inputs"].get<std::string>());
   for (auto& [name, tensor] : arguments) {
     if (tensor.is_floating_point()) tensor = tensor.to(dtype);

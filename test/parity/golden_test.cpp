@@ -45,14 +45,20 @@ torch::Tensor golden_value(const std::string& key, const torch::Tensor& like) {
   const auto leaf = key.substr(key.rfind('.') + 1);
   if (leaf == "num_batches_tracked") return torch::zeros_like(like);
   if (leaf == "running_var") return 0.5 + u;
-  if (is_one_of(leaf, {"cls_token", "mask_token", "position_embeddings", "rpb",
-                       "attention_biases", "register_tokens"})) {
+  if (is_one_of(leaf,
+                {"cls_token",
+                 "mask_token",
+                 "position_embeddings",
+                 "rpb",
+                 "attention_biases",
+                 "register_tokens"})) {
     return v;
   }
   if (leaf.rfind("layer_scale", 0) == 0 || leaf == "lambda1") return 0.5 + 0.5 * v;
   if (leaf == "weight" && like.dim() == 1) return 1 + 0.5 * v;
   if (leaf == "weight") {
-    return v * std::sqrt(12.0 / (static_cast<double>(like.numel()) / static_cast<double>(like.size(0))));
+    return v * std::sqrt(12.0 /
+                         (static_cast<double>(like.numel()) / static_cast<double>(like.size(0))));
   }
   return 0.4 * v;
 }
@@ -106,7 +112,8 @@ void compare(const torch::Tensor& tensor, const Json& row, double tolerance) {
     }
   };
   check_run("first", 0);
-  if (row.contains("last")) check_run("last", flat.numel() - static_cast<int64_t>(row["last"].size()));
+  if (row.contains("last"))
+    check_run("last", flat.numel() - static_cast<int64_t>(row["last"].size()));
 }
 
 }  // namespace

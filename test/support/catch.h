@@ -13,10 +13,10 @@ using Catch::Approx;
 
 /// Ends the running test case without a verdict and says why; the line `SKIPPED <test>: <reason>`
 /// on stderr is what the list of allowed skips is checked against (Catch2 2.13 has no SKIP).
-#define VIZOO_SKIP(reason)                                                                   \
-  do {                                                                                       \
-    std::cerr << "SKIPPED " << ::Catch::getResultCapture().getCurrentTestName() << ": "      \
-              << (reason) << std::endl;                                                      \
-    SUCCEED("skipped");                                                                      \
-    return;                                                                                  \
+#define VIZOO_SKIP(reason)                                                              \
+  do {                                                                                  \
+    std::cerr << "SKIPPED " << ::Catch::getResultCapture().getCurrentTestName() << ": " \
+              << (reason) << std::endl;                                                 \
+    SUCCEED("skipped");                                                                 \
+    return;                                                                             \
   } while (false)

@@ -98,11 +98,11 @@ void BackboneConfig::align_output_stages(int64_t stage_count) {
   }
 
   if (out_features->size() != out_indices->size()) {
-    throw ConfigError("config",
-                      "/out_features",
-                      "as many names as /out_indices has indices, " +
-                          std::to_string(out_indices->size()),
-                      std::to_string(out_features->size()));
+    throw ConfigError(
+        "config",
+        "/out_features",
+        "as many names as /out_indices has indices, " + std::to_string(out_indices->size()),
+        std::to_string(out_features->size()));
   }
   for (std::size_t i = 0; i < out_features->size(); ++i) {
     if ((*out_features)[i] == name_of((*out_indices)[i])) continue;

@@ -86,12 +86,12 @@ enum class Activation {
   leaky_relu,         ///< slope 0.01
   linear,             ///< identity
   mish,
-  quick_gelu,         ///< x * sigmoid(1.702 x)
+  quick_gelu,  ///< x * sigmoid(1.702 x)
   relu,
-  relu2,              ///< relu(x)^2
+  relu2,  ///< relu(x)^2
   relu6,
   sigmoid,
-  silu,               ///< also called swish
+  silu,  ///< also called swish
   tanh,
 };
 
@@ -122,9 +122,9 @@ struct EnumNames<Activation> {
 
 /// `problem_type`: which loss the labels of an image classifier mean.
 enum class ProblemType {
-  regression,                  ///< mean squared error
-  single_label_classification, ///< cross entropy
-  multi_label_classification,  ///< binary cross entropy with logits
+  regression,                   ///< mean squared error
+  single_label_classification,  ///< cross entropy
+  multi_label_classification,   ///< binary cross entropy with logits
 };
 
 template <>

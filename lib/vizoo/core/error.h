@@ -31,7 +31,8 @@ class Error : public std::runtime_error {
                               std::string_view hint = {});
 };
 
-/// A config.json or preprocessor_config.json value that is missing, of the wrong type or not allowed.
+/// A config.json or preprocessor_config.json value that is missing, of the wrong type or not
+/// allowed.
 class ConfigError : public Error {
  public:
   using Error::Error;

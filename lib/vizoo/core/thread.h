@@ -70,9 +70,8 @@ class OrderedPrefetch {
       std::size_t index = 0;
       {
         std::unique_lock<std::mutex> lock(mutex_);
-        changed_.wait(lock, [&] {
-          return stopped_ || started_ == count_ || started_ < taken_ + window_;
-        });
+        changed_.wait(
+            lock, [&] { return stopped_ || started_ == count_ || started_ < taken_ + window_; });
         if (stopped_ || started_ == count_) return;
         index = started_++;
       }

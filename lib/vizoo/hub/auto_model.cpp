@@ -30,8 +30,7 @@ VisionModel AutoModel::from_config(const std::filesystem::path& folder,
 }
 
 ImageClassifier AutoModelForImageClassification::from_pretrained(
-    const std::filesystem::path& folder,
-    const LoadOptions& options) {
+    const std::filesystem::path& folder, const LoadOptions& options) {
   return make<ImageClassifierImpl>(Task::image_classification, folder, options, load_pretrained);
 }
 

@@ -24,8 +24,7 @@ struct AutoModelForImageClassification {
 struct AutoBackbone {
   static Backbone from_pretrained(const std::filesystem::path& folder,
                                   const LoadOptions& options = {});
-  static Backbone from_config(const std::filesystem::path& folder,
-                              const LoadOptions& options = {});
+  static Backbone from_config(const std::filesystem::path& folder, const LoadOptions& options = {});
 };
 
 }  // namespace vizoo

@@ -67,8 +67,9 @@ class KeyMatch {
       loaded.emplace_back(rename_legacy_key(tensor.name), &tensor);
       has_prefix = has_prefix || starts_with(loaded.back().first, prefix);
     }
-    const bool expects_prefix = std::any_of(
-        state.begin(), state.end(), [&](const auto& entry) { return starts_with(entry.first, prefix); });
+    const bool expects_prefix = std::any_of(state.begin(), state.end(), [&](const auto& entry) {
+      return starts_with(entry.first, prefix);
+    });
 
     for (const auto& [key, tensor] : loaded) {
       std::string target = key;

@@ -20,9 +20,9 @@ struct LoadReport {
     std::vector<int64_t> checkpoint;  ///< shape in the file
     std::vector<int64_t> model;       ///< shape that the config asks for
   };
-  std::vector<std::string> missing;     ///< not in the checkpoint, freshly initialised
-  std::vector<std::string> unexpected;  ///< in the checkpoint, not in the model, ignored
-  std::vector<Mismatch> mismatched;     ///< freshly initialised (ignore_mismatched_sizes)
+  std::vector<std::string> missing;              ///< not in the checkpoint, freshly initialised
+  std::vector<std::string> unexpected;           ///< in the checkpoint, not in the model, ignored
+  std::vector<Mismatch> mismatched;              ///< freshly initialised (ignore_mismatched_sizes)
   std::vector<std::string> unknown_config_keys;  ///< kept and written back
 
   /// One line for each of missing, unexpected and mismatched that is not empty.
@@ -77,8 +77,8 @@ Model from_pretrained(const std::filesystem::path& folder, const LoadOptions& op
 template <class Model>
 Model from_config(const std::filesystem::path& folder, const LoadOptions& options = {}) {
   using Impl = typename Model::ContainedType;
-  return Model(std::dynamic_pointer_cast<Impl>(
-      build_model(find_model(Impl::kClassName), folder, options)));
+  return Model(
+      std::dynamic_pointer_cast<Impl>(build_model(find_model(Impl::kClassName), folder, options)));
 }
 
 }  // namespace vizoo

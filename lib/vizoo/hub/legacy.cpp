@@ -18,10 +18,8 @@ void drop_nulls(Json& config, std::initializer_list<const char*> keys) {
 
 void set_num_labels(Json& config, const Json& count, const std::string& source) {
   if (!count.is_number_integer()) {
-    throw ConfigError("config",
-                      printable(source) + ": /num_labels",
-                      "an integer",
-                      describe_json(count));
+    throw ConfigError(
+        "config", printable(source) + ": /num_labels", "an integer", describe_json(count));
   }
   PretrainedConfig labels;
   labels.set_num_labels(count.get<int64_t>());

@@ -64,7 +64,8 @@ std::string config_json_text(const PretrainedModelImpl& model) {
     config["transformers_version"] = kTransformersVersion;
   }
   const auto parameters = model.parameters();
-  if (!parameters.empty()) config["torch_dtype"] = torch_dtype_name(parameters.front().scalar_type());
+  if (!parameters.empty())
+    config["torch_dtype"] = torch_dtype_name(parameters.front().scalar_type());
   return dump_json(config, entry.integer_keyed);
 }
 
@@ -82,8 +83,10 @@ void save_pretrained(const PretrainedModelImpl& model,
   const auto state = cpu_state(model);
   std::vector<TensorToWrite> tensors;
   for (const auto& [name, tensor] : state) {
-    tensors.push_back(
-        {name, required_dtype(name, tensor.scalar_type()), tensor.sizes().vec(), tensor.data_ptr()});
+    tensors.push_back({name,
+                       required_dtype(name, tensor.scalar_type()),
+                       tensor.sizes().vec(),
+                       tensor.data_ptr()});
   }
   write_safetensors_shards(
       folder, tensors, SafetensorsMetadata{{"format", "pt"}}, options.max_shard_size());

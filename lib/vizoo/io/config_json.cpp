@@ -11,9 +11,7 @@ constexpr std::size_t kShown = 5;  // problems that a message names
 
 }  // namespace
 
-void ConfigProblems::add(const std::string& path,
-                         std::string_view expected,
-                         std::string_view got) {
+void ConfigProblems::add(const std::string& path, std::string_view expected, std::string_view got) {
   if (++count_ > kShown) return;
   if (count_ > 1) text_ += "; ";
   if (!path.empty()) text_.append(printable(path)).append(": ");

@@ -153,10 +153,8 @@ std::string read_file(const std::filesystem::path& path, std::size_t max_bytes, 
   std::size_t size = 0;
   const Descriptor file(open_regular(path, kind, size));
   if (size > max_bytes) {
-    throw_file_error(kind,
-                     path,
-                     "at most " + std::to_string(max_bytes) + " bytes",
-                     std::to_string(size));
+    throw_file_error(
+        kind, path, "at most " + std::to_string(max_bytes) + " bytes", std::to_string(size));
   }
   std::string content(size, '\0');
   std::size_t filled = 0;
@@ -226,7 +224,8 @@ void write_file_atomically(const std::filesystem::path& path,
 void write_file_atomically(const std::filesystem::path& path,
                            std::string_view content,
                            FileKind kind) {
-  write_file_atomically(path, [&](FileWriter& writer) { writer.write(content); }, kind);
+  write_file_atomically(
+      path, [&](FileWriter& writer) { writer.write(content); }, kind);
 }
 
 }  // namespace vizoo

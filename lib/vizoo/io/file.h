@@ -74,8 +74,9 @@ class FileWriter {
 /// Replaces or creates `path` so that at every moment, power loss included, the path holds either
 /// the old bytes or all of the new: a temporary file in the same folder is written by `content`,
 /// synced, renamed over `path`, and the folder is synced. A symbolic link at `path` is replaced,
-/// not followed; a folder, device, pipe or socket is refused. Throws the exception of `kind` with the system's reason (or whatever `content`
-/// throws); then the temporary file is gone and `path` is as it was.
+/// not followed; a folder, device, pipe or socket is refused. Throws the exception of `kind` with
+/// the system's reason (or whatever `content` throws); then the temporary file is gone and `path`
+/// is as it was.
 void write_file_atomically(const std::filesystem::path& path,
                            const std::function<void(FileWriter&)>& content,
                            FileKind kind = FileKind::checkpoint);

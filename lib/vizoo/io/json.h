@@ -11,8 +11,8 @@
 
 namespace vizoo {
 
-/// A parsed JSON value. Build it by `parse_json`, not by `Json::parse`: the latter keeps the last of
-/// two equal keys, has no limit on nesting, and words its errors differently.
+/// A parsed JSON value. Build it by `parse_json`, not by `Json::parse`: the latter keeps the last
+/// of two equal keys, has no limit on nesting, and words its errors differently.
 using Json = nlohmann::json;
 
 /// Parses one JSON text (RFC 8259), strictly.
@@ -22,9 +22,7 @@ using Json = nlohmann::json;
 /// a key given twice in one object (its JSON path is named), a number beyond the range of a double,
 /// and a text whose values would take more than `text.size()` plus 48 MiB of memory.
 /// Integers beyond 64 bits become doubles. `kind` chooses another exception than ConfigError.
-Json parse_json(std::string_view text,
-                const std::string& source,
-                FileKind kind = FileKind::config);
+Json parse_json(std::string_view text, const std::string& source, FileKind kind = FileKind::config);
 
 /// Reads and parses a file. Throws ConfigError as `parse_json` does, and if the file is missing,
 /// unreadable or longer than `max_bytes`.

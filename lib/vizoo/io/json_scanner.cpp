@@ -148,9 +148,8 @@ JsonEvent JsonScanner::scan_after_value() {
 
 JsonEvent JsonScanner::open(bool object) {
   if (depth_ == max_depth_) {
-    throw JsonScanError(position_,
-                        "at most " + std::to_string(max_depth_) + " levels of nesting",
-                        "more");
+    throw JsonScanError(
+        position_, "at most " + std::to_string(max_depth_) + " levels of nesting", "more");
   }
   const uint64_t bit = uint64_t{1} << depth_;
   is_object_ = object ? (is_object_ | bit) : (is_object_ & ~bit);
@@ -237,12 +236,10 @@ JsonEvent JsonScanner::scan_number() {
   text_ = input_.substr(start_, position_ - start_);
   const char* const begin = text_.data();
   const char* const end = begin + text_.size();
-  if (integral && negative &&
-      std::from_chars(begin, end, integer_).ec == std::errc()) {
+  if (integral && negative && std::from_chars(begin, end, integer_).ec == std::errc()) {
     return JsonEvent::integer;
   }
-  if (integral && !negative &&
-      std::from_chars(begin, end, unsigned_integer_).ec == std::errc()) {
+  if (integral && !negative && std::from_chars(begin, end, unsigned_integer_).ec == std::errc()) {
     return JsonEvent::unsigned_integer;
   }
   if (std::from_chars(begin, end, number_).ec == std::errc::result_out_of_range) {
@@ -299,10 +296,10 @@ void JsonScanner::scan_string() {
 
 void JsonScanner::check_unescaped() const {
   if (unescaped_.size() <= max_unescaped_) return;
-  throw JsonScanError(start_,
-                      "at most " + std::to_string(max_unescaped_) +
-                          " bytes in a string with escape sequences",
-                      "more");
+  throw JsonScanError(
+      start_,
+      "at most " + std::to_string(max_unescaped_) + " bytes in a string with escape sequences",
+      "more");
 }
 
 void JsonScanner::scan_escape() {

@@ -19,13 +19,14 @@ namespace vizoo {
 struct TensorView {
   std::string_view name;
   SafetensorsDtype dtype = SafetensorsDtype::U8;
-  std::vector<int64_t> shape;         ///< empty for a scalar; sizes may be 0
-  const std::byte* data = nullptr;    ///< little-endian, C order, not necessarily aligned
-  std::size_t bytes = 0;              ///< exactly the size that dtype and shape ask for
+  std::vector<int64_t> shape;       ///< empty for a scalar; sizes may be 0
+  const std::byte* data = nullptr;  ///< little-endian, C order, not necessarily aligned
+  std::size_t bytes = 0;            ///< exactly the size that dtype and shape ask for
 };
 
-/// A weight file in the safetensors format, mapped read-only. Everything about the header is checked
-/// by `open` (rules: `parse_safetensors_header`); the values of the tensors are not looked at.
+/// A weight file in the safetensors format, mapped read-only. Everything about the header is
+/// checked by `open` (rules: `parse_safetensors_header`); the values of the tensors are not looked
+/// at.
 class SafetensorsFile {
  public:
   /// Throws CheckpointError naming the file, and the tensor where there is one.

@@ -12,14 +12,14 @@ struct DtypeRow {
 
 // Indexed by SafetensorsDtype.
 constexpr DtypeRow kRows[] = {
-    {"BOOL", 8},        {"F4", 4},       {"F6_E2M3", 6},     {"F6_E3M2", 6},
-    {"U8", 8},          {"I8", 8},       {"F8_E5M2", 8},     {"F8_E4M3", 8},
-    {"F8_E8M0", 8},     {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I16", 16},
-    {"U16", 16},        {"F16", 16},     {"BF16", 16},       {"I32", 32},
-    {"U32", 32},        {"F32", 32},     {"C64", 64},        {"F64", 64},
+    {"BOOL", 8},        {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"U8", 8},
+    {"I8", 8},          {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8},
+    {"F8_E5M2FNUZ", 8}, {"I16", 16},    {"U16", 16},    {"F16", 16},    {"BF16", 16},
+    {"I32", 32},        {"U32", 32},    {"F32", 32},    {"C64", 64},    {"F64", 64},
     {"I64", 64},        {"U64", 64},
 };
-static_assert(sizeof(kRows) / sizeof(kRows[0]) == static_cast<std::size_t>(SafetensorsDtype::U64) + 1);
+static_assert(sizeof(kRows) / sizeof(kRows[0]) ==
+              static_cast<std::size_t>(SafetensorsDtype::U64) + 1);
 
 const DtypeRow& row(SafetensorsDtype dtype) { return kRows[static_cast<std::size_t>(dtype)]; }
 

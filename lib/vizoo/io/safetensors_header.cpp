@@ -264,8 +264,8 @@ void check_layout(const SafetensorsHeader& header,
     if (!fits) fail("expected a number of bits below 2^64, got " + what());
     if (bits % 8 != 0) fail("expected a whole number of bytes, got " + what());
     if (entry.end < entry.begin || entry.end - entry.begin != bits / 8) {
-      fail("expected " + std::to_string(bits / 8) + " bytes for " + what() +
-           ", got data_offsets " + offsets());
+      fail("expected " + std::to_string(bits / 8) + " bytes for " + what() + ", got data_offsets " +
+           offsets());
     }
     if (entry.end > data_bytes) {
       fail("expected data within the " + std::to_string(data_bytes) +
@@ -287,16 +287,14 @@ void check_names(SafetensorsHeader& header, const HeaderParser& parser) {
   }
   using NameHash = SafetensorsHeader::NameHash;
   const auto name = [&](const NameHash& hashed) { return header.entries[hashed.index].name; };
-  std::sort(header.by_name.begin(),
-            header.by_name.end(),
-            [&](const NameHash& a, const NameHash& b) {
-              return a.hash != b.hash ? a.hash < b.hash : name(a) < name(b);
-            });
-  const auto twice = std::adjacent_find(header.by_name.begin(),
-                                        header.by_name.end(),
-                                        [&](const NameHash& a, const NameHash& b) {
-                                          return a.hash == b.hash && name(a) == name(b);
-                                        });
+  std::sort(
+      header.by_name.begin(), header.by_name.end(), [&](const NameHash& a, const NameHash& b) {
+        return a.hash != b.hash ? a.hash < b.hash : name(a) < name(b);
+      });
+  const auto twice = std::adjacent_find(
+      header.by_name.begin(), header.by_name.end(), [&](const NameHash& a, const NameHash& b) {
+        return a.hash == b.hash && name(a) == name(b);
+      });
   if (twice != header.by_name.end()) {
     parser.fail("", "expected every tensor once, got " + quote(name(*twice)) + " again");
   }

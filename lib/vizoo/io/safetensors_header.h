@@ -29,9 +29,9 @@ inline constexpr std::size_t kMaxSafetensorsUnknown = 1'000'000;     ///< values
 struct SafetensorsHeader {
   struct Entry {
     std::string_view name;
-    uint64_t begin = 0;             ///< first byte, counted from `data_begin`
-    uint64_t end = 0;               ///< past the last byte
-    uint64_t first_dimension = 0;   ///< index into `dimensions`
+    uint64_t begin = 0;            ///< first byte, counted from `data_begin`
+    uint64_t end = 0;              ///< past the last byte
+    uint64_t first_dimension = 0;  ///< index into `dimensions`
     uint32_t rank = 0;
     SafetensorsDtype dtype = SafetensorsDtype::U8;
   };

@@ -43,8 +43,8 @@ std::vector<Placed> sorted_tensors(const std::vector<SafetensorsFile>& shards,
   std::sort(placed.begin(), placed.end(), [](const Placed& a, const Placed& b) {
     return a.name != b.name ? a.name < b.name : a.shard < b.shard;
   });
-  const auto twice = std::adjacent_find(
-      placed.begin(), placed.end(), [](const Placed& a, const Placed& b) {
+  const auto twice =
+      std::adjacent_find(placed.begin(), placed.end(), [](const Placed& a, const Placed& b) {
         return a.name == b.name;
       });
   if (twice != placed.end()) {
@@ -79,9 +79,8 @@ void check_weight_map(const SafetensorsIndex& index,
 }
 
 bool is_digits(std::string_view text) {
-  return text.size() == 5 && std::all_of(text.begin(), text.end(), [](char c) {
-    return c >= '0' && c <= '9';
-  });
+  return text.size() == 5 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 // Whether `name` is <base_name>-DDDDD-of-DDDDD.safetensors.
@@ -219,7 +218,8 @@ SafetensorsIndex parse_safetensors_index(std::string_view text, const std::strin
            "more");
     }
   }
-  if (const auto metadata = json.find("metadata"); metadata != json.end() && metadata->is_object()) {
+  if (const auto metadata = json.find("metadata");
+      metadata != json.end() && metadata->is_object()) {
     const auto total = metadata->find("total_size");
     if (total != metadata->end() && total->is_number_integer()) {
       index.total_size = total->get<int64_t>();
@@ -240,8 +240,7 @@ std::vector<SafetensorsFile> open_safetensors_shards(const std::filesystem::path
   std::size_t dimensions = 0;
   std::size_t metadata = 0;
   for (const std::string& name : index.shards()) {
-    const auto& shard =
-        shards.emplace_back(SafetensorsFile::open(index_path.parent_path() / name));
+    const auto& shard = shards.emplace_back(SafetensorsFile::open(index_path.parent_path() / name));
     tensors += shard.size();
     dimensions += shard.header().dimensions.size();
     metadata += shard.metadata() ? shard.metadata()->size() : 0;

@@ -8,7 +8,9 @@ namespace {
 constexpr int kProbeThreads = 64;
 
 // out[i] = i * i: enough to tell a build for this architecture from one without it.
-__global__ void square_indices(int* out) { out[threadIdx.x] = static_cast<int>(threadIdx.x * threadIdx.x); }
+__global__ void square_indices(int* out) {
+  out[threadIdx.x] = static_cast<int>(threadIdx.x * threadIdx.x);
+}
 
 std::string run_probe_kernel() {
   int* on_device = nullptr;

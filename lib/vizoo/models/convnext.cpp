@@ -112,8 +112,8 @@ ConvNextLayerImpl::ConvNextLayerImpl(const ConvNextConfig& config, int64_t size,
   pwconv1 = register_module("pwconv1", nn::Linear(size, 4 * size));
   pwconv2 = register_module("pwconv2", nn::Linear(4 * size, size));
   if (config.layer_scale_init_value > 0) {
-    layer_scale_parameter = register_parameter(
-        "layer_scale_parameter", torch::full({size}, config.layer_scale_init_value));
+    layer_scale_parameter = register_parameter("layer_scale_parameter",
+                                               torch::full({size}, config.layer_scale_init_value));
   }
 }
 
@@ -124,6 +124,12 @@ torch::Tensor ConvNextLayerImpl::forward(const torch::Tensor& hidden_states) con
   x = pwconv1->forward(x);  // [B, H, W, 4C]
   x = nn::activate(act, x);
   x = pwconv2->forward(x);  // [B, H, W, C]
+  const bool drops = is_training() && drop_path_rate > 0.0;
+  if (layer_scale_parameter.defined() && !drops) {
+    // The same sum in one pass over memory.
+    const auto residual = hidden_states.permute({0, 2, 3, 1});  // [B, C, H, W] -> [B, H, W, C]
+    return at::addcmul(residual, x, layer_scale_parameter).permute({0, 3, 1, 2});
+  }
   if (layer_scale_parameter.defined()) x = layer_scale_parameter * x;
   x = x.permute({0, 3, 1, 2});  // [B, H, W, C] -> [B, C, H, W]
   return hidden_states + nn::drop_path(x, drop_path_rate, is_training());
@@ -222,11 +228,11 @@ ConvNextModelImpl::ConvNextModelImpl(ConvNextConfig model_config)
   encoder = register_module("encoder", ConvNextEncoder(config));
   const auto size = config.hidden_sizes.back();
   if (size != config.hidden_sizes[static_cast<std::size_t>(config.num_stages) - 1]) {
-    throw ConfigError("config",
-                      "/hidden_sizes",
-                      "the last of /num_stages " + std::to_string(config.num_stages) +
-                          " stages to come last",
-                      std::to_string(config.hidden_sizes.size()) + " values");
+    throw ConfigError(
+        "config",
+        "/hidden_sizes",
+        "the last of /num_stages " + std::to_string(config.num_stages) + " stages to come last",
+        std::to_string(config.hidden_sizes.size()) + " values");
   }
   layernorm = register_module("layernorm", nn::LayerNorm(size, config.layer_norm_eps));
   initialize_weights();
@@ -237,8 +243,7 @@ BaseModelOutputWithPooling ConvNextModelImpl::forward(const torch::Tensor& pixel
   check_pixel_values(pixel_values, config);
   BaseModelOutputWithPooling output;
   auto* hidden_states = wants_hidden_states(options) ? &output.hidden_states : nullptr;
-  output.last_hidden_state =
-      encoder->forward(embeddings->forward(pixel_values), hidden_states);
+  output.last_hidden_state = encoder->forward(embeddings->forward(pixel_values), hidden_states);
   // [B, C, H, W] -> [B, C]
   output.pooler_output = layernorm->forward(output.last_hidden_state.mean({-2, -1}));
   return output;
@@ -248,21 +253,19 @@ ConvNextForImageClassificationImpl::ConvNextForImageClassificationImpl(ConvNextC
     : PretrainedModel(std::move(model_config)) {
   convnext = register_module("convnext", ConvNextModel(config));
   if (config.num_labels() > 0) {
-    classifier = register_module("classifier",
-                                 nn::Linear(config.hidden_sizes.back(), config.num_labels()));
+    classifier =
+        register_module("classifier", nn::Linear(config.hidden_sizes.back(), config.num_labels()));
   }
   initialize_weights();
 }
 
-ImageClassifierOutput ConvNextForImageClassificationImpl::forward(
-    const torch::Tensor& pixel_values,
-    const ForwardOptions& options) {
-  const auto with_flag =
-      ForwardOptions(options).output_hidden_states(wants_hidden_states(options));
+ImageClassifierOutput ConvNextForImageClassificationImpl::forward(const torch::Tensor& pixel_values,
+                                                                  const ForwardOptions& options) {
+  const auto with_flag = ForwardOptions(options).output_hidden_states(wants_hidden_states(options));
   auto features = convnext->forward(pixel_values, with_flag);
   ImageClassifierOutput output;
-  output.logits = classifier.is_empty() ? features.pooler_output
-                                        : classifier->forward(features.pooler_output);
+  output.logits =
+      classifier.is_empty() ? features.pooler_output : classifier->forward(features.pooler_output);
   if (options.labels().defined()) {
     output.loss = image_classification_loss(config, output.logits, options.labels());
   }

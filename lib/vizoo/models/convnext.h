@@ -17,10 +17,10 @@ struct ConvNextConfig : PretrainedConfig, BackboneConfig {
   static constexpr const char* kModelType = "convnext";
 
   int64_t num_channels = 3;
-  int64_t patch_size = 4;                               ///< kernel and stride of the stem
-  int64_t num_stages = 4;                               ///< stages that are built
-  std::vector<int64_t> hidden_sizes{96, 192, 384, 768}; ///< channels of each stage
-  std::vector<int64_t> depths{3, 3, 9, 3};              ///< layers of each stage
+  int64_t patch_size = 4;                                ///< kernel and stride of the stem
+  int64_t num_stages = 4;                                ///< stages that are built
+  std::vector<int64_t> hidden_sizes{96, 192, 384, 768};  ///< channels of each stage
+  std::vector<int64_t> depths{3, 3, 9, 3};               ///< layers of each stage
   Activation hidden_act = Activation::gelu;
   double initializer_range = 0.02;
   double layer_norm_eps = 1e-12;         ///< of the last norm only; all others use 1e-6

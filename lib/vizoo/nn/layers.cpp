@@ -34,9 +34,10 @@ torch::Tensor LinearImpl::forward(const torch::Tensor& input) const {
 Conv2dImpl::Conv2dImpl(int64_t in_channels, int64_t out_channels, Conv2dOptions conv_options)
     : options(conv_options) {
   const int64_t k = options.kernel_size();
-  weight = register_parameter("weight",
-                              empty_parameter({out_channels, in_channels / options.groups(), k, k}));
-  bias = register_parameter("bias", options.bias() ? empty_parameter({out_channels}) : torch::Tensor());
+  weight = register_parameter(
+      "weight", empty_parameter({out_channels, in_channels / options.groups(), k, k}));
+  bias = register_parameter("bias",
+                            options.bias() ? empty_parameter({out_channels}) : torch::Tensor());
   reset_parameters(weight, bias);
 }
 

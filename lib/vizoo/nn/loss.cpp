@@ -40,27 +40,28 @@ torch::Tensor image_classification_loss(PretrainedConfig& config,
   switch (*config.problem_type) {
     case ProblemType::regression:
       if (num_labels == 1) {
-        expect_shape(labels.numel() == logits.numel(), "one value for each image, [" + batch + "]",
-                     labels);
+        expect_shape(
+            labels.numel() == logits.numel(), "one value for each image, [" + batch + "]", labels);
         return at::mse_loss(logits.squeeze(), labels.squeeze());
       }
       expect_shape(labels.sizes() == logits.sizes(), "values of shape " + matrix, labels);
       return at::mse_loss(logits, labels);
     case ProblemType::single_label_classification: {
       expect_shape(is_integer(labels) && labels.numel() == logits.size(0),
-                   "class indices, int64 [" + batch + "]", labels);
+                   "class indices, int64 [" + batch + "]",
+                   labels);
       const auto index = labels.reshape(-1).to(torch::kInt64);
       const auto ignored = index.eq(-100);
-      expect_shape((index.ge(0).logical_and(index.lt(num_labels)).logical_or(ignored))
-                       .all()
-                       .item<bool>(),
-                   "class indices from 0 to " + std::to_string(num_labels - 1) + " or -100",
-                   labels);
+      expect_shape(
+          (index.ge(0).logical_and(index.lt(num_labels)).logical_or(ignored)).all().item<bool>(),
+          "class indices from 0 to " + std::to_string(num_labels - 1) + " or -100",
+          labels);
       return at::cross_entropy_loss(logits, index);
     }
     case ProblemType::multi_label_classification:
       expect_shape(labels.is_floating_point() && labels.sizes() == logits.sizes(),
-                   "floating-point values of shape " + matrix, labels);
+                   "floating-point values of shape " + matrix,
+                   labels);
       return at::binary_cross_entropy_with_logits(logits, labels);
   }
   throw ConfigError("config", "/problem_type", enum_choices<ProblemType>(), "an unknown value");

@@ -17,10 +17,10 @@ using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
 /// Every output struct has one `fields()` visitor in Transformers' order; fields that were not
 /// asked for are undefined tensors and empty vectors.
 struct BaseModelOutputWithPooling {
-  torch::Tensor last_hidden_state;            ///< after the last stage; layout as the model says
-  torch::Tensor pooler_output;                ///< [B, hidden]; undefined if the model has no pooler
-  std::vector<torch::Tensor> hidden_states;   ///< on request
-  std::vector<torch::Tensor> attentions;      ///< on request, by models with attention
+  torch::Tensor last_hidden_state;           ///< after the last stage; layout as the model says
+  torch::Tensor pooler_output;               ///< [B, hidden]; undefined if the model has no pooler
+  std::vector<torch::Tensor> hidden_states;  ///< on request
+  std::vector<torch::Tensor> attentions;     ///< on request, by models with attention
 
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor&& visit) {

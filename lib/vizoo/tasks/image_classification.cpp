@@ -15,8 +15,8 @@ torch::Tensor classification_scores(const PretrainedConfig& config, const torch:
     throw ShapeError("task", "logits", "[B, num_labels]", logits.defined() ? got.str() : "none");
   }
   const auto x = logits.detach().to(torch::kCPU, torch::kFloat32);
-  const bool independent = config.problem_type == ProblemType::multi_label_classification ||
-                           config.num_labels() == 1;
+  const bool independent =
+      config.problem_type == ProblemType::multi_label_classification || config.num_labels() == 1;
   return independent ? x.sigmoid() : x.softmax(-1);
 }
 

@@ -208,7 +208,7 @@ class ConvNext(ConvNextFixtures):
 
 
 def random_out(rng, depths, only_one=False):
-    """A valid choice of a backbone's features: by name, by index, negative indices, both or none."""
+    """A valid choice of features: by name, by index (negative ones too), by both or by none."""
     names = ["stem"] + [f"stage{index}" for index in range(1, depths + 1)]
     chosen = sorted(rng.sample(range(len(names)), rng.randint(1, len(names))))
     indices = [index - len(names) if rng.random() < 0.4 else index for index in chosen]

@@ -10,7 +10,8 @@ MODEL, HEAD, BACKBONE = "ConvNextModel", "ConvNextForImageClassification", "Conv
 
 SMALL = {"hidden_sizes": [4, 7], "depths": [1, 2], "num_stages": 2, "patch_size": 2,
          "layer_scale_init_value": 0.1, "image_size": 16}
-GAPS = {"id2label": {0: "zero", 2: "two", 7: "seven"}, "label2id": {"zero": 0, "two": 2, "seven": 7}}
+GAPS = {"id2label": {0: "zero", 2: "two", 7: "seven"},
+        "label2id": {"zero": 0, "two": 2, "seven": 7}}
 
 # name: (class, config, options, kind of labels)
 CASES = {

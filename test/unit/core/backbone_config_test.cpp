@@ -48,9 +48,9 @@ TEST_CASE("out_features and out_indices follow each other", "[backbone]") {
 
 TEST_CASE("stages that do not fit are named", "[backbone]") {
   const std::string stages = R"(["stem", "stage1", "stage2", "stage3", "stage4"])";
-  CHECK_THROWS_WITH(aligned(Names{"stage9"}, std::nullopt),
-                    "[config] /out_features: expected a subset of the stages " + stages +
-                        R"(, got ["stage9"].)");
+  CHECK_THROWS_WITH(
+      aligned(Names{"stage9"}, std::nullopt),
+      "[config] /out_features: expected a subset of the stages " + stages + R"(, got ["stage9"].)");
   CHECK_THROWS_WITH(aligned(Names{"stem", "stem"}, std::nullopt),
                     R"([config] /out_features: expected no duplicates, got ["stem", "stem"].)");
   CHECK_THROWS_WITH(aligned(Names{"stage2", "stage1"}, std::nullopt),

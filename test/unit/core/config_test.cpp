@@ -26,8 +26,8 @@ TEST_CASE("num_labels is the size of the label map, gaps or not", "[config]") {
   config.set_num_labels(2);
   CHECK(config.label(5) == "dog");  // kept: the number is the same
   config.set_num_labels(3);
-  CHECK(config.id2label == std::map<int64_t, std::string>{
-                               {0, "LABEL_0"}, {1, "LABEL_1"}, {2, "LABEL_2"}});
+  CHECK(config.id2label ==
+        std::map<int64_t, std::string>{{0, "LABEL_0"}, {1, "LABEL_1"}, {2, "LABEL_2"}});
   CHECK(config.label2id.at("LABEL_2") == 2);
   CHECK_THROWS_WITH(config.set_num_labels(-1),
                     "[config] /num_labels: expected a count from 0 to 1000000, got -1.");

@@ -21,8 +21,8 @@ TEST_CASE("text from files cannot add lines to a message", "[error]") {
   CHECK(quote("a\nb\tc") == "\"a\\x0ab\\x09c\"");
   CHECK(quote("\x1b[31m\x7f") == "\"\\x1b[31m\\x7f\"");
   CHECK(quote("gr\xc3\xbc\xc3\x9f") == "\"gr\xc3\xbc\xc3\x9f\"");
-  CHECK(quote("\xc3") == "\"\\xc3\"");                  // cut sequence
-  CHECK(quote("\xc0\xaf") == "\"\\xc0\\xaf\"");         // overlong
+  CHECK(quote("\xc3") == "\"\\xc3\"");                    // cut sequence
+  CHECK(quote("\xc0\xaf") == "\"\\xc0\\xaf\"");           // overlong
   CHECK(quote("\xed\xa0\x80") == "\"\\xed\\xa0\\x80\"");  // surrogate
   CHECK(quote("\xe2\x80\xa8") == "\"\\xe2\\x80\\xa8\"");  // line separator
   CHECK(quote("\xc2\x85") == "\"\\xc2\\x85\"");           // next line

@@ -44,10 +44,8 @@ void rewrite(const TemporaryFolder& folder,
   change(tensors);
   std::vector<TensorToWrite> entries;
   for (const auto& [name, tensor] : tensors) {
-    entries.push_back({name,
-                       *safetensors_dtype(tensor.scalar_type()),
-                       tensor.sizes().vec(),
-                       tensor.data_ptr()});
+    entries.push_back(
+        {name, *safetensors_dtype(tensor.scalar_type()), tensor.sizes().vec(), tensor.data_ptr()});
   }
   write_safetensors(folder / "model.safetensors", entries, SafetensorsMetadata{{"format", "pt"}});
 }
@@ -73,8 +71,8 @@ TEST_CASE("what was saved loads with the same answers", "[hub]") {
   auto model = random_classifier(1);
   save_pretrained(model, folder.path());
   LoadReport report;
-  auto loaded = from_pretrained<ConvNextForImageClassification>(
-      folder.path(), LoadOptions().report(&report));
+  auto loaded =
+      from_pretrained<ConvNextForImageClassification>(folder.path(), LoadOptions().report(&report));
   CHECK(report.missing.empty());
   CHECK(report.unexpected.empty());
   CHECK_FALSE(loaded->is_training());
@@ -112,15 +110,14 @@ TEST_CASE("head, base model and backbone load each other's weights", "[hub]") {
 
   auto backbone = AutoBackbone::from_pretrained(
       folder.path(), LoadOptions(options).overrides({{"out_indices", "[1, 3]"}}));
-  CHECK(report.missing ==
-        std::vector<std::string>{
-            "hidden_states_norms.stage1.bias", "hidden_states_norms.stage1.weight",
-            "hidden_states_norms.stage3.bias", "hidden_states_norms.stage3.weight"});
+  CHECK(report.missing == std::vector<std::string>{"hidden_states_norms.stage1.bias",
+                                                   "hidden_states_norms.stage1.weight",
+                                                   "hidden_states_norms.stage3.bias",
+                                                   "hidden_states_norms.stage3.weight"});
   CHECK(report.unexpected.size() == 4);  // the classifier and the last norm
-  const auto states = head->convnext->forward(
-      pixels(), ForwardOptions().output_hidden_states(true));
-  const auto maps =
-      backbone->forward(pixels(), ForwardOptions().output_hidden_states(true));
+  const auto states =
+      head->convnext->forward(pixels(), ForwardOptions().output_hidden_states(true));
+  const auto maps = backbone->forward(pixels(), ForwardOptions().output_hidden_states(true));
   CHECK(torch::equal(maps.hidden_states[3], states.hidden_states[3]));
   CHECK(maps.feature_maps.size() == 2);
 
@@ -212,8 +209,8 @@ TEST_CASE("old key names are renamed", "[hub]") {
     take("convnext.layernorm.bias", "convnext.layernorm.beta");
   });
   LoadReport report;
-  auto loaded = AutoModelForImageClassification::from_pretrained(
-      folder.path(), LoadOptions().report(&report));
+  auto loaded = AutoModelForImageClassification::from_pretrained(folder.path(),
+                                                                 LoadOptions().report(&report));
   CHECK(report.missing.empty());
   CHECK(torch::equal(loaded->forward(pixels()).logits, model->forward(pixels()).logits));
 }
@@ -237,8 +234,8 @@ TEST_CASE("missing and foreign tensors are reported, not fatal", "[hub]") {
         0.0F);
   // Its sibling was in the file and is as it was there.
   CHECK(torch::equal(parameters["convnext.encoder.stages.0.layers.0.dwconv.weight"],
-                     random_classifier(7)->named_parameters()
-                         ["convnext.encoder.stages.0.layers.0.dwconv.weight"]));
+                     random_classifier(7)
+                         ->named_parameters()["convnext.encoder.stages.0.layers.0.dwconv.weight"]));
 }
 
 TEST_CASE("folders that cannot be loaded say why", "[hub]") {
@@ -256,11 +253,13 @@ TEST_CASE("folders that cannot be loaded say why", "[hub]") {
   std::ofstream(folder / "tf_model.h5") << "x";
   CHECK(load_error(folder) ==
         "[checkpoint] DIR: expected model.safetensors or model.safetensors.index.json, got "
-        "tf_model.h5, TensorFlow weights" + hint);
+        "tf_model.h5, TensorFlow weights" +
+            hint);
   std::ofstream(folder / "pytorch_model.bin") << "x";
   CHECK(load_error(folder) ==
         "[checkpoint] DIR: expected model.safetensors or model.safetensors.index.json, got "
-        "pytorch_model.bin, a pickle, which can run code when it is read" + hint);
+        "pytorch_model.bin, a pickle, which can run code when it is read" +
+            hint);
   write_safetensors(folder / "model.safetensors", {}, std::nullopt);
   CHECK(load_error(folder) ==
         "[checkpoint] DIR/model.safetensors: expected tensors of ConvNextForImageClassification, "
@@ -293,5 +292,6 @@ TEST_CASE("an override that is no key of the config is refused", "[hub]") {
   CHECK(load_error(folder, LoadOptions().overrides({{"num_lables", "7"}})) ==
         "[config] override: expected a key of ConvNextForImageClassification's config, got "
         "\"num_lables\".");
-  CHECK(load_error(folder, LoadOptions().overrides({{"depths", "[1,"}})).rfind("[config] override depths:", 0) == 0);
+  CHECK(load_error(folder, LoadOptions().overrides({{"depths", "[1,"}}))
+            .rfind("[config] override depths:", 0) == 0);
 }

@@ -34,13 +34,13 @@ TEST_CASE("keys that no field claims are kept", "[hub]") {
   model->config.unknown["my_key"] = R"({"a":[1,2.5,null]})";
   save_pretrained(model, folder.path());
   LoadReport report;
-  auto loaded = from_pretrained<ConvNextForImageClassification>(
-      folder.path(), LoadOptions().report(&report));
+  auto loaded =
+      from_pretrained<ConvNextForImageClassification>(folder.path(), LoadOptions().report(&report));
   save_pretrained(loaded, second.path());
   CHECK(bytes(second / "config.json") == bytes(folder / "config.json"));
   CHECK(read_json_file(second / "config.json")["my_key"] == Json::parse(R"({"a":[1,2.5,null]})"));
-  CHECK(std::count(report.unknown_config_keys.begin(), report.unknown_config_keys.end(),
-                   "my_key") == 1);
+  CHECK(std::count(
+            report.unknown_config_keys.begin(), report.unknown_config_keys.end(), "my_key") == 1);
 }
 
 TEST_CASE("a save that cannot be made says so and leaves the old one", "[hub]") {

@@ -44,8 +44,8 @@ bool FaultInjection::renamed() const { return state.renamed; }
 
 }  // namespace vizoo::test
 
-using vizoo::test::Fault;
 using vizoo::test::fails;
+using vizoo::test::Fault;
 using vizoo::test::state;
 using vizoo::test::strikes;
 
@@ -79,8 +79,7 @@ int fsync(int file) {
 
 int rename(const char* from, const char* to) noexcept {
   if (fails()) return -1;
-  const int result =
-      static_cast<int>(::syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0U));
+  const int result = static_cast<int>(::syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0U));
   state.renamed = state.renamed || result == 0;
   return result;
 }

@@ -77,10 +77,9 @@ TEST_CASE("the kind of a file decides the exception", "[io]") {
   const std::string name = (folder / "c.json").string();
   CHECK_THROWS_WITH(read_json_file(folder / "c.json", 12),
                     "[config] " + name + ": expected at most 12 bytes, got 13.");
-  CHECK_THROWS_WITH(
-      read_json_file(folder / "no.json"),
-      "[config] " + (folder / "no.json").string() +
-          ": expected a readable file, got \"No such file or directory\".");
+  CHECK_THROWS_WITH(read_json_file(folder / "no.json"),
+                    "[config] " + (folder / "no.json").string() +
+                        ": expected a readable file, got \"No such file or directory\".");
   write_bytes(folder / "c.json", "{\"a\"\n:,}");
   CHECK_THROWS_WITH(read_json_file(folder / "c.json"),
                     "[config] " + name + ":2:2: expected a value, got \",\".");

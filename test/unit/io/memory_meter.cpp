@@ -23,8 +23,8 @@ std::atomic<std::size_t> peak{0};
 void* operator new(std::size_t size) {
   void* const memory = std::malloc(size == 0 ? 1 : size);
   if (memory == nullptr) throw std::bad_alloc();
-  const std::size_t now = held.fetch_add(::malloc_usable_size(memory)) +
-                          ::malloc_usable_size(memory);
+  const std::size_t now =
+      held.fetch_add(::malloc_usable_size(memory)) + ::malloc_usable_size(memory);
   std::size_t known = peak.load();
   while (now > known && !peak.compare_exchange_weak(known, now)) {
   }

@@ -1,4 +1,5 @@
-// Files that are not valid safetensors files, each with the whole message that opening it must give.
+// Files that are not valid safetensors files, each with the whole message that opening it must
+// give.
 #include <string>
 #include <vector>
 
@@ -119,28 +120,19 @@ std::vector<HostileCase> length_cases() {
 
 std::vector<HostileCase> json_cases() {
   return {
-      {"no object: array",
-       file(R"([])", 0),
-       "expected a header that is an object, got an array."},
-      {"no object: string",
-       file(R"("a")", 0),
-       "expected a header that is an object, got \"a\"."},
-      {"no object: number",
-       file(R"(7)", 0),
-       "expected a header that is an object, got 7."},
-      {"no object: null",
-       file(R"(null)", 0),
-       "expected a header that is an object, got null."},
+      {"no object: array", file(R"([])", 0), "expected a header that is an object, got an array."},
+      {"no object: string", file(R"("a")", 0), "expected a header that is an object, got \"a\"."},
+      {"no object: number", file(R"(7)", 0), "expected a header that is an object, got 7."},
+      {"no object: null", file(R"(null)", 0), "expected a header that is an object, got null."},
       {"no object: true",
        file(R"(true)", 0),
        "expected a header that is an object, got a boolean."},
       {"only white space",
        file(R"(   	
- )", 0),
+ )",
+            0),
        "header byte 6: expected a value, got the end of the text."},
-      {"NUL bytes",
-       file(std::string(8, '\0')),
-       "header byte 0: expected a value, got \"\\x00\"."},
+      {"NUL bytes", file(std::string(8, '\0')), "header byte 0: expected a value, got \"\\x00\"."},
       {"padded with NUL",
        file(std::string("{}") + std::string(6, '\0')),
        "header byte 2: expected the end of the text, got \"\\x00\"."},
@@ -151,21 +143,15 @@ std::vector<HostileCase> json_cases() {
       {"cut key",
        file(R"({"a)", 0),
        "header byte 3: expected the end of a string, got the end of the text."},
-      {"no colon",
-       file(R"({"a"})", 0),
-       "header byte 4: expected \":\", got \"}\"."},
-      {"no value",
-       file(R"({"a":})", 0),
-       "header byte 5: expected a value, got \"}\"."},
+      {"no colon", file(R"({"a"})", 0), "header byte 4: expected \":\", got \"}\"."},
+      {"no value", file(R"({"a":})", 0), "header byte 5: expected a value, got \"}\"."},
       {"no comma",
        file(R"({"a":{} "b":{}})", 0),
        "tensor \"a\": expected a key \"dtype\", got none."},
       {"trailing comma",
        file(R"({"__metadata__":{},})", 0),
        "header byte 19: expected a key in double quotes, got \"}\"."},
-      {"two values",
-       file(R"({}{})", 0),
-       "header byte 2: expected the end of the text, got \"{\"."},
+      {"two values", file(R"({}{})", 0), "header byte 2: expected the end of the text, got \"{\"."},
       {"words after",
        file(R"({} x)", 0),
        "header byte 3: expected the end of the text, got \"x\"."},
@@ -258,12 +244,8 @@ std::vector<HostileCase> json_cases() {
 
 std::vector<HostileCase> members_cases() {
   return {
-      {"tensor is null",
-       file(R"({"a":null})", 0),
-       "tensor \"a\": expected an object, got null."},
-      {"tensor is a number",
-       file(R"({"a":1})", 0),
-       "tensor \"a\": expected an object, got 1."},
+      {"tensor is null", file(R"({"a":null})", 0), "tensor \"a\": expected an object, got null."},
+      {"tensor is a number", file(R"({"a":1})", 0), "tensor \"a\": expected an object, got 1."},
       {"tensor is a string",
        file(R"({"a":"F32"})", 0),
        "tensor \"a\": expected an object, got \"F32\"."},
@@ -394,10 +376,14 @@ std::vector<HostileCase> members_cases() {
        file(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"data_offsets":[0,8]}})", 8),
        "tensor \"a\": expected every key once, got \"data_offsets\" again."},
       {"name twice",
-       file(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"a":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})", 8),
+       file(
+           R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"a":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})",
+           8),
        "expected every tensor once, got \"a\" again."},
       {"name twice, once escaped",
-       file(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"\u0061":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})", 8),
+       file(
+           R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"\u0061":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})",
+           8),
        "expected every tensor once, got \"a\" again."},
       {"a name with control characters",
        file(R"({"a\u001b[31m\u0000\n":1})", 0),
@@ -473,11 +459,15 @@ std::vector<HostileCase> layout_cases() {
        "tensor \"a\": expected data that begins at 4, where the tensor before it "
        "ends, got data_offsets [2, 6]."},
       {"one inside the other",
-       file(R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}})", 8),
+       file(
+           R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}})",
+           8),
        "tensor \"b\": expected data that begins at 8, where the tensor before it "
        "ends, got data_offsets [2, 4]."},
       {"empty tensor inside another",
-       file(R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[0],"data_offsets":[4,4]}})", 8),
+       file(
+           R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[0],"data_offsets":[4,4]}})",
+           8),
        "tensor \"b\": expected data that begins at 8, where the tensor before it "
        "ends, got data_offsets [4, 4]."},
       {"end before begin",
@@ -513,9 +503,7 @@ std::vector<HostileCase> layout_cases() {
        file(kGood, 7),
        "tensor \"a\": expected data within the 7 bytes that follow the header, got "
        "data_offsets [0, 8]."},
-      {"one byte too many",
-       file(kGood, 9),
-       "expected 8 bytes of tensors, got 9 after the header."},
+      {"one byte too many", file(kGood, 9), "expected 8 bytes of tensors, got 9 after the header."},
       {"data but no tensor",
        file(R"({})", 8),
        "expected 0 bytes of tensors, got 8 after the header."},
@@ -621,8 +609,9 @@ TEST_CASE("hostile safetensors: truncated anywhere", "[io]") {
                 " bytes, got one of " + std::to_string(header) + "." + kHint;
     } else {
       const std::size_t data = size - header - 8;
-      message = std::string("tensor \"") + (data < 4 ? "a" : "b") + "\": expected data within the " +
-                std::to_string(data) + " bytes that follow the header, got data_offsets " +
+      message = std::string("tensor \"") + (data < 4 ? "a" : "b") +
+                "\": expected data within the " + std::to_string(data) +
+                " bytes that follow the header, got data_offsets " +
                 (data < 4 ? "[0, 4]." : "[4, 8].");
     }
     cases.push_back({"first " + std::to_string(size) + " bytes", whole.substr(0, size), message});

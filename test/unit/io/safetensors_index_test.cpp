@@ -45,8 +45,8 @@ TEST_CASE("an index is read", "[io]") {
   CHECK(index.weight_map.at("c") == "1.st");
   CHECK(index.shards() == std::vector<std::string>{"1.st", "2.st"});
   CHECK_FALSE(parse_safetensors_index(R"({"weight_map":{}})", "i").total_size.has_value());
-  CHECK_FALSE(
-      parse_safetensors_index(R"({"metadata":{"total_size":"8"},"weight_map":{}})", "i").total_size);
+  CHECK_FALSE(parse_safetensors_index(R"({"metadata":{"total_size":"8"},"weight_map":{}})", "i")
+                  .total_size);
 }
 
 std::string many_shards(std::size_t count) {
@@ -64,16 +64,19 @@ std::vector<HostileCase> text_cases() {
       {"cut", "{\"weight_map\"", ":1:14: expected \":\", got the end of the text."},
       {"array", "[]", ": expected an object, got an array of 0 values."},
       {"no map", "{\"metadata\":{}}", ": /weight_map: expected an object, got nothing."},
-      {"map is an array", "{\"weight_map\":[]}",
+      {"map is an array",
+       "{\"weight_map\":[]}",
        ": /weight_map: expected an object, got an array of 0 values."},
       {"map is null", "{\"weight_map\":null}", ": /weight_map: expected an object, got null."},
-      {"shard is a number", index_of("{\"a\":1}"),
-       ": /weight_map/a: expected a file name, got 1."},
-      {"shard is null", index_of("{\"a\":null}"),
+      {"shard is a number", index_of("{\"a\":1}"), ": /weight_map/a: expected a file name, got 1."},
+      {"shard is null",
+       index_of("{\"a\":null}"),
        ": /weight_map/a: expected a file name, got null."},
-      {"shard is nested", index_of("{\"a/b\":{}}"),
+      {"shard is nested",
+       index_of("{\"a/b\":{}}"),
        ": /weight_map/a~1b: expected a file name, got an object of 0 members."},
-      {"tensor twice", index_of("{\"a\":\"1\",\"a\":\"2\"}"),
+      {"tensor twice",
+       index_of("{\"a\":\"1\",\"a\":\"2\"}"),
        ":1:52: /weight_map/a: expected every key once, got \"a\" again."},
       {"empty name", index_of("{\"a\":\"\"}"), plain + "\"\"."},
       {"current folder", index_of("{\"a\":\".\"}"), plain + "\".\"."},
@@ -85,15 +88,20 @@ std::vector<HostileCase> text_cases() {
       {"drive", index_of("{\"a\":\"C:m\"}"), plain + "\"C:m\"."},
       {"NUL", index_of("{\"a\":\"m\\u0000.st\"}"), plain + "\"m\\x00.st\"."},
       {"line feed", index_of("{\"a\":\"m\\n\"}"), plain + "\"m\\x0a\"."},
-      {"256 bytes", index_of("{\"a\":\"" + repeat("n", 256) + "\"}"),
+      {"256 bytes",
+       index_of("{\"a\":\"" + repeat("n", 256) + "\"}"),
        plain + "\"" + repeat("n", 80) + "...\"."},
-      {"1,000,000 bytes", index_of("{\"a\":\"" + repeat("n", 1'000'000) + "\"}"),
+      {"1,000,000 bytes",
+       index_of("{\"a\":\"" + repeat("n", 1'000'000) + "\"}"),
        plain + "\"" + repeat("n", 80) + "...\"."},
-      {"1,000 levels", index_of(repeat("[", 1000)),
+      {"1,000 levels",
+       index_of(repeat("[", 1000)),
        ":1:106: expected at most 64 levels of nesting, got more."},
-      {"1,001 shards", index_of(many_shards(1001)),
+      {"1,001 shards",
+       index_of(many_shards(1001)),
        ": /weight_map: expected at most 1000 shards, got more."},
-      {"200,000 shards", index_of(many_shards(200'000)),
+      {"200,000 shards",
+       index_of(many_shards(200'000)),
        ": /weight_map: expected at most 1000 shards, got more."},
   };
 }
@@ -119,20 +127,26 @@ TEST_CASE("shards that contradict their index", "[io]") {
   const std::string name = (folder / kIndexName).string();
   const auto in_folder = [&](const char* file) { return (folder / file).string(); };
   const std::vector<HostileCase> cases = {
-      {"missing shard", index_of(R"({"a":"no.st"})"),
+      {"missing shard",
+       index_of(R"({"a":"no.st"})"),
        "[checkpoint] " + in_folder("no.st") +
            ": expected a readable file, got \"No such file or directory\"."},
-      {"broken shard", index_of(R"({"a":"broken.st"})"),
+      {"broken shard",
+       index_of(R"({"a":"broken.st"})"),
        "[checkpoint] " + in_folder("broken.st") +
            ": expected a safetensors file of at least 8 bytes, got 2. The file is damaged or in "
            "another format."},
-      {"shard is a folder", index_of(R"({"a":"folder.st"})"),
+      {"shard is a folder",
+       index_of(R"({"a":"folder.st"})"),
        "[checkpoint] " + in_folder("folder.st") + ": expected a readable file, got a folder."},
-      {"tensor in no shard", index_of(R"({"a":"1.st","b":"1.st","x":"1.st"})"),
+      {"tensor in no shard",
+       index_of(R"({"a":"1.st","b":"1.st","x":"1.st"})"),
        "[checkpoint] " + name + ": tensor \"x\": expected it in \"1.st\", got it in no shard."},
-      {"tensor in the other shard", index_of(R"({"a":"2.st","b":"1.st","c":"2.st"})"),
+      {"tensor in the other shard",
+       index_of(R"({"a":"2.st","b":"1.st","c":"2.st"})"),
        "[checkpoint] " + name + ": tensor \"a\": expected it in \"2.st\", got it in \"1.st\"."},
-      {"tensor in two shards", index_of(R"({"a":"1.st","b":"1.st","c":"2b.st"})"),
+      {"tensor in two shards",
+       index_of(R"({"a":"1.st","b":"1.st","c":"2b.st"})"),
        "[checkpoint] " + name +
            ": tensor \"b\": expected it in one shard, got it in \"1.st\" and \"2b.st\"."},
   };
@@ -172,11 +186,11 @@ TEST_CASE("shards may be symbolic links", "[io]") {
 }
 
 std::vector<TensorToWrite> five_tensors(const std::vector<float>& values) {
-  return {{"z", SafetensorsDtype::F32, {2}, values.data()},   // 8 bytes
-          {"b", SafetensorsDtype::F32, {1}, values.data()},   // 4
-          {"c", SafetensorsDtype::F32, {1}, values.data()},   // 4
+  return {{"z", SafetensorsDtype::F32, {2}, values.data()},    // 8 bytes
+          {"b", SafetensorsDtype::F32, {1}, values.data()},    // 4
+          {"c", SafetensorsDtype::F32, {1}, values.data()},    // 4
           {"big", SafetensorsDtype::F32, {8}, values.data()},  // 32
-          {"e", SafetensorsDtype::F32, {1}, values.data()}};  // 4
+          {"e", SafetensorsDtype::F32, {1}, values.data()}};   // 4
 }
 
 TEST_CASE("tensors are dealt to shards in the given order", "[io]") {

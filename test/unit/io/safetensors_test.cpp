@@ -15,7 +15,8 @@ namespace vizoo::test {
 namespace {
 
 // safetensors.torch.save of Python's safetensors 0.8.0 for {"w": float32 [1, 2], "b": int64 [3],
-// "h": bfloat16 zeros (2, 0), "s": True, 'n"\\\n\x01' + e acute: uint8 [1, 2, 3]}, {"format": "pt"}.
+// "h": bfloat16 zeros (2, 0), "s": True, 'n"\\\n\x01' + e acute: uint8 [1, 2, 3]}, {"format":
+// "pt"}.
 const std::string kPythonHeader =
     R"({"__metadata__":{"format":"pt"},"b":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},)"
     R"("w":{"dtype":"F32","shape":[2],"data_offsets":[8,16]},)"
@@ -23,9 +24,8 @@ const std::string kPythonHeader =
     "\"n\\\"\\\\\\n\\u0001\xC3\xA9\":"
     R"({"dtype":"U8","shape":[3],"data_offsets":[16,19]},)"
     R"("s":{"dtype":"BOOL","shape":[],"data_offsets":[19,20]}})";
-const std::string kPythonFile =
-    std::string("@\1\0\0\0\0\0\0", 8) + kPythonHeader +
-    std::string("\3\0\0\0\0\0\0\0\0\0\x80?\0\0\0@\1\2\3\1", 20);
+const std::string kPythonFile = std::string("@\1\0\0\0\0\0\0", 8) + kPythonHeader +
+                                std::string("\3\0\0\0\0\0\0\0\0\0\x80?\0\0\0@\1\2\3\1", 20);
 
 std::vector<TensorToWrite> to_write(const SafetensorsFile& file) {
   std::vector<TensorToWrite> tensors;
@@ -110,8 +110,8 @@ TEST_CASE("oddities that the format allows", "[io]") {
   CHECK(open(R"({"__metadata__":{"b":"1","a":"2"}})", 0).metadata() ==
         SafetensorsMetadata{{"b", "1"}, {"a", "2"}});
   // Keys in any order, unknown keys, escapes in keys.
-  const auto unknown = open(
-      R"({"a":{"data_offsets":[0,2],"x":[[1]],"\u0073hape":[2],"y":null,"dtype":"U8"}})", 2);
+  const auto unknown =
+      open(R"({"a":{"data_offsets":[0,2],"x":[[1]],"\u0073hape":[2],"y":null,"dtype":"U8"}})", 2);
   CHECK(unknown.at("a").bytes == 2);
   // Tensors in another order than their data.
   const auto shuffled = open(R"({"z":{"dtype":"U8","shape":[2],"data_offsets":[4,6]},)"
@@ -131,11 +131,11 @@ TEST_CASE("oddities that the format allows", "[io]") {
 
 TEST_CASE("every dtype is listed with its size", "[io]") {
   const std::vector<std::pair<const char*, uint64_t>> names = {
-      {"BOOL", 8},    {"F4", 4},           {"F6_E2M3", 6},     {"F6_E3M2", 6}, {"U8", 8},
-      {"I8", 8},      {"F8_E5M2", 8},      {"F8_E4M3", 8},     {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8},
-      {"F8_E5M2FNUZ", 8}, {"I16", 16},     {"U16", 16},        {"F16", 16},    {"BF16", 16},
-      {"I32", 32},    {"U32", 32},         {"F32", 32},        {"C64", 64},    {"F64", 64},
-      {"I64", 64},    {"U64", 64},
+      {"BOOL", 8},        {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"U8", 8},
+      {"I8", 8},          {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8},
+      {"F8_E5M2FNUZ", 8}, {"I16", 16},    {"U16", 16},    {"F16", 16},    {"BF16", 16},
+      {"I32", 32},        {"U32", 32},    {"F32", 32},    {"C64", 64},    {"F64", 64},
+      {"I64", 64},        {"U64", 64},
   };
   const TemporaryFolder folder;
   for (const auto& [name, bits] : names) {

@@ -66,8 +66,8 @@ TEST_CASE("layer scale is there for positive values only", "[convnext]") {
     auto config = small_convnext_config();
     config.layer_scale_init_value = value;
     ConvNextModel model(config);
-    CHECK_FALSE(model->named_parameters().contains(
-        "encoder.stages.0.layers.0.layer_scale_parameter"));
+    CHECK_FALSE(
+        model->named_parameters().contains("encoder.stages.0.layers.0.layer_scale_parameter"));
   }
   ConvNextModel model(small_convnext_config());
   CHECK(model->named_parameters()
@@ -131,8 +131,9 @@ TEST_CASE("configs that no model can have are named", "[convnext]") {
   };
   CHECK(message([](auto& c) { c.num_stages = 5; }) ==
         "[config] /hidden_sizes: expected a value for each of the 5 stages, got 4 values.");
-  CHECK(message([](auto& c) { c.depths = {1, 1}; }) ==
-        "[config] /depths: expected a value for each of the 4 stages, got 2 values.");
+  CHECK(message([](auto& c) {
+          c.depths = {1, 1};
+        }) == "[config] /depths: expected a value for each of the 4 stages, got 2 values.");
   CHECK(message([](auto& c) { c.hidden_sizes[1] = 0; }) ==
         "[config] /hidden_sizes: expected an integer from 1 to 1048576, got 0.");
   CHECK(message([](auto& c) { c.depths[1] = 2000000000; }) ==

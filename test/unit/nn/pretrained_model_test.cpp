@@ -19,8 +19,12 @@ TEST_CASE("outputs go by name and as a tuple in Transformers' order", "[nn]") {
   const auto named = vizoo::named_tensors(output);
   std::vector<std::string> names;
   for (const auto& [name, tensor] : named) names.push_back(name);
-  CHECK(names == std::vector<std::string>{"loss", "logits", "hidden_states.0", "hidden_states.1",
-                                          "hidden_states.2", "hidden_states.3",
+  CHECK(names == std::vector<std::string>{"loss",
+                                          "logits",
+                                          "hidden_states.0",
+                                          "hidden_states.1",
+                                          "hidden_states.2",
+                                          "hidden_states.3",
                                           "hidden_states.4"});
   const auto tuple = vizoo::to_tuple(output);
   REQUIRE(tuple.size() == 3);
@@ -36,9 +40,8 @@ TEST_CASE("arguments go by name, unknown ones are refused", "[nn]") {
   CHECK_THROWS_WITH(model->forward_named({{"pixel_value", pixels}}, {}),
                     "[model] ConvNextForImageClassification.forward: expected the arguments "
                     "pixel_values and labels, got \"pixel_value\".");
-  CHECK_THROWS_WITH(
-      model->forward_named({}, {}),
-      "[model] pixel_values: expected a tensor [B, num_channels, H, W], got none.");
+  CHECK_THROWS_WITH(model->forward_named({}, {}),
+                    "[model] pixel_values: expected a tensor [B, num_channels, H, W], got none.");
 }
 
 TEST_CASE("config flags are the default of the options", "[nn]") {
