@@ -4,7 +4,7 @@
 
 namespace vizoo {
 namespace {
-constexpr int64_t kMaxLabels = 1'000'000;  // each costs memory twice before a weight is read
+constexpr int64_t kMaxLabels = 50'000;  // of a bare number; a label map in a file may be longer
 }  // namespace
 
 void PretrainedConfig::set_num_labels(int64_t count) {

@@ -87,15 +87,21 @@ Checkpoint::Checkpoint(const fs::path& folder, const std::string& variant) {
   } else {
     throw_no_weights(folder, single + " or " + index);
   }
-  for (const auto& file : files_) {
-    for (auto& view : file->tensors()) {
+  for (std::size_t i = 0; i < files_.size(); ++i) {
+    for (auto& view : files_[i]->tensors()) {
       std::string name(view.name);
-      tensors_.push_back({std::move(name), std::move(view), file->path()});
+      tensors_.push_back({std::move(name), std::move(view), files_[i]->path(), i});
     }
   }
   std::sort(tensors_.begin(), tensors_.end(), [](const Tensor& a, const Tensor& b) {
     return a.name < b.name;
   });
+}
+
+torch::Tensor Checkpoint::take(const Tensor& tensor) const {
+  auto values = load_tensor(tensor.file, tensor.view);
+  files_[tensor.file_index]->release(tensor.view);
+  return values;
 }
 
 std::optional<at::ScalarType> scalar_type(SafetensorsDtype dtype) {

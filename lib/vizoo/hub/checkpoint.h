@@ -20,6 +20,7 @@ class Checkpoint {
     std::string name;
     TensorView view;
     std::filesystem::path file;
+    std::size_t file_index;
   };
 
   /// `variant` is inserted before the last dot of the file names (`model.fp16.safetensors`). Throws
@@ -29,6 +30,10 @@ class Checkpoint {
 
   /// All tensors, sorted by name.
   const std::vector<Tensor>& tensors() const { return tensors_; }
+
+  /// A copy of a tensor's values (load_tensor); the pages of the file are given back, so that a
+  /// checkpoint is not in memory twice.
+  torch::Tensor take(const Tensor& tensor) const;
 
   /// The file that was opened first: the weights or the index; for messages.
   const std::filesystem::path& path() const { return path_; }

@@ -145,6 +145,31 @@ at::ScalarType chosen_dtype(const LoadOptions& options,
   return torch::kFloat32;
 }
 
+// A config can ask for any amount of weights that the file lacks. A new head, or some layers, is
+// what people want; many times the checkpoint is a mistake or an attack.
+void check_missing_size(const std::map<std::string, torch::Tensor>& state,
+                        const Checkpoint& checkpoint,
+                        const LoadReport& report) {
+  constexpr double kAllowance = 48.0 * 1024 * 1024;
+  double loaded = 0;
+  for (const auto& tensor : checkpoint.tensors()) loaded += static_cast<double>(tensor.view.bytes);
+  double missing = 0;
+  const auto add = [&](const std::string& key) {
+    missing += static_cast<double>(state.at(key).numel()) * sizeof(float);
+  };
+  for (const auto& key : report.missing) add(key);
+  for (const auto& mismatch : report.mismatched) add(mismatch.name);
+  if (missing <= loaded + kAllowance) return;
+  const auto mib = [](double bytes) {
+    return std::to_string(static_cast<int64_t>(bytes / (1U << 20U)));
+  };
+  throw CheckpointError("checkpoint",
+                        printable(checkpoint.path().string()),
+                        "most of the weights that config.json asks for",
+                        mib(loaded) + " MiB, and " + mib(missing) + " MiB missing",
+                        "config.json may belong to another checkpoint");
+}
+
 // Gives memory and fresh values to every module that lacks a tensor in the checkpoint. As upstream,
 // all of a module's own tensors are initialised when one is missing; loading comes after.
 void initialize_missing(const PretrainedModelImpl& model, const LoadReport& report) {
@@ -167,7 +192,8 @@ void initialize_missing(const PretrainedModelImpl& model, const LoadReport& repo
 }
 
 // Copies the tensors, converting floating-point ones, on all threads.
-void load_values(const KeyMatch& match,
+void load_values(const Checkpoint& checkpoint,
+                 const KeyMatch& match,
                  std::map<std::string, torch::Tensor>& state,
                  at::ScalarType dtype) {
   std::vector<std::pair<torch::Tensor, const Checkpoint::Tensor*>> work;
@@ -176,7 +202,7 @@ void load_values(const KeyMatch& match,
     const torch::NoGradGuard no_grad;
     for (int64_t i = begin; i < end; ++i) {
       auto& [target, source] = work[static_cast<std::size_t>(i)];
-      auto value = load_tensor(source->file, source->view);
+      auto value = checkpoint.take(*source);
       const auto type = target.is_floating_point() ? dtype : target.scalar_type();
       target.set_data(value.to(type));
     }
@@ -268,9 +294,10 @@ std::shared_ptr<PretrainedModelImpl> load_pretrained(const ModelEntry& entry,
                               ? "no tensors"
                               : "none of them, but " + quote(checkpoint.tensors().front().name));
   }
+  check_missing_size(state, checkpoint, report);
   const auto dtype = chosen_dtype(options, model->base_config(), checkpoint, folder);
   initialize_missing(*model, report);
-  load_values(match, state, dtype);
+  load_values(checkpoint, match, state, dtype);
   for (auto& [key, tensor] : state) {
     const torch::NoGradGuard no_grad;
     if (tensor.is_floating_point() && tensor.scalar_type() != dtype) {

@@ -54,6 +54,11 @@ class MappedFile {
 
   const std::byte* data() const { return data_; }
   std::size_t size() const { return size_; }
+
+  /// Gives the memory of a part that has been read back to the system; reading it again is correct
+  /// but goes to the file. `part` must lie within the mapping.
+  void release(const std::byte* part, std::size_t size) const;
+
   std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
 
  private:

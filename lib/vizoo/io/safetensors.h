@@ -47,6 +47,9 @@ class SafetensorsFile {
   std::vector<TensorView> tensors() const&;
   std::vector<TensorView> tensors() const&& = delete;
 
+  /// Gives the memory of a tensor that has been copied back to the system (MappedFile::release).
+  void release(const TensorView& tensor) const { file_.release(tensor.data, tensor.bytes); }
+
   /// The tensor called `name`, or nothing. O(log size()).
   std::optional<TensorView> find(std::string_view name) const&;
   std::optional<TensorView> find(std::string_view name) const&& = delete;

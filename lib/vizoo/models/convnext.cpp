@@ -17,8 +17,8 @@ constexpr double kNormEps = 1e-6;  // upstream hard-codes it for all norms but t
 
 // Far above any published model; they keep a hostile config from taking the machine down.
 constexpr int64_t kMaxStages = 16;
-constexpr int64_t kMaxLayers = 1024;
-constexpr int64_t kMaxSize = 1 << 20;
+constexpr int64_t kMaxLayers = 256;
+constexpr int64_t kMaxSize = 1 << 16;
 
 void expect_between(const char* field, int64_t value, int64_t least, int64_t most) {
   if (value >= least && value <= most) return;

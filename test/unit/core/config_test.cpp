@@ -30,7 +30,7 @@ TEST_CASE("num_labels is the size of the label map, gaps or not", "[config]") {
         std::map<int64_t, std::string>{{0, "LABEL_0"}, {1, "LABEL_1"}, {2, "LABEL_2"}});
   CHECK(config.label2id.at("LABEL_2") == 2);
   CHECK_THROWS_WITH(config.set_num_labels(-1),
-                    "[config] /num_labels: expected a count from 0 to 1000000, got -1.");
+                    "[config] /num_labels: expected a count from 0 to 50000, got -1.");
   CHECK_THROWS_AS(config.set_num_labels(int64_t{1} << 40), ConfigError);
 }
 

@@ -157,10 +157,23 @@ TEST_CASE("a config far from the tensors costs no memory", "[hub]") {
   const TemporaryFolder folder;
   save_pretrained(random_classifier(3), folder.path());
   const auto message = load_error(
-      folder, LoadOptions().overrides({{"hidden_sizes", "[1048576, 1048576, 1048576, 1048576]"}}));
-  CHECK(message.find("expected [5, 1048576], got [5, 32]") != std::string::npos);
+      folder, LoadOptions().overrides({{"hidden_sizes", "[65536, 65536, 65536, 65536]"}}));
+  CHECK(message.find("expected [5, 65536], got [5, 32]") != std::string::npos);
   CHECK(message.find(" more. config.json asks") != std::string::npos);
   CHECK(message.size() < 1000);
+}
+
+TEST_CASE("a config may not ask for far more than the file holds", "[hub]") {
+  const TemporaryFolder folder;
+  save_pretrained(random_classifier(3), folder.path());
+  const auto options = LoadOptions()
+                           .overrides({{"num_stages", "5"},
+                                       {"hidden_sizes", "[8, 16, 24, 32, 60000]"},
+                                       {"depths", "[1, 1, 2, 1, 1]"}})
+                           .ignore_mismatched_sizes(true);
+  CHECK(load_error(folder, options) ==
+        "[checkpoint] DIR/model.safetensors: expected most of the weights that config.json asks "
+        "for, got 0 MiB, and 109910 MiB missing. config.json may belong to another checkpoint.");
 }
 
 TEST_CASE("weights are converted on load", "[hub]") {

@@ -135,11 +135,11 @@ TEST_CASE("configs that no model can have are named", "[convnext]") {
           c.depths = {1, 1};
         }) == "[config] /depths: expected a value for each of the 4 stages, got 2 values.");
   CHECK(message([](auto& c) { c.hidden_sizes[1] = 0; }) ==
-        "[config] /hidden_sizes: expected an integer from 1 to 1048576, got 0.");
+        "[config] /hidden_sizes: expected an integer from 1 to 65536, got 0.");
   CHECK(message([](auto& c) { c.depths[1] = 2000000000; }) ==
-        "[config] /depths: expected an integer from 0 to 1024, got 2000000000.");
+        "[config] /depths: expected an integer from 0 to 256, got 2000000000.");
   CHECK(message([](auto& c) { c.patch_size = 0; }) ==
-        "[config] /patch_size: expected an integer from 1 to 1048576, got 0.");
+        "[config] /patch_size: expected an integer from 1 to 65536, got 0.");
   CHECK(message([](auto& c) { c.drop_path_rate = 1.0; }) ==
         "[config] /drop_path_rate: expected a number in [0, 1), got 1.000000.");
   CHECK(message([](auto& c) { c.num_stages = 1 << 30; }) ==
