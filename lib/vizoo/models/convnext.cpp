@@ -122,7 +122,7 @@ torch::Tensor ConvNextLayerImpl::forward(const torch::Tensor& hidden_states) con
   x = x.permute({0, 2, 3, 1});  // [B, C, H, W] -> [B, H, W, C]
   x = layernorm->forward(x);
   x = pwconv1->forward(x);  // [B, H, W, 4C]
-  x = nn::activate(act, x);
+  x = nn::activate_temporary(act, x);
   x = pwconv2->forward(x);  // [B, H, W, C]
   const bool drops = is_training() && drop_path_rate > 0.0;
   if (layer_scale_parameter.defined() && !drops) {

@@ -55,4 +55,18 @@ torch::Tensor activate(Activation activation, const torch::Tensor& x) {
   TORCH_CHECK(false, "[nn] activation: expected a known value, got ", static_cast<int>(activation));
 }
 
+torch::Tensor activate_temporary(Activation activation, torch::Tensor x) {
+  if (x.requires_grad()) return activate(activation, x);
+  switch (activation) {
+    case Activation::gelu:
+      return at::gelu_(x);
+    case Activation::relu:
+      return at::relu_(x);
+    case Activation::silu:
+      return at::silu_(x);
+    default:
+      return activate(activation, x);
+  }
+}
+
 }  // namespace vizoo::nn

@@ -9,4 +9,8 @@ namespace vizoo::nn {
 /// file's order of operations. input: any shape, floating point; returns the same shape and dtype.
 torch::Tensor activate(Activation activation, const torch::Tensor& input);
 
+/// As `activate`, for an input that nobody else reads: overwrites it where the activation can and
+/// no gradient is recorded, which saves a pass over memory.
+torch::Tensor activate_temporary(Activation activation, torch::Tensor input);
+
 }  // namespace vizoo::nn

@@ -56,6 +56,10 @@ TEST_CASE("every activation computes its formula", "[nn]") {
     CAPTURE(name);
     const auto y = vizoo::nn::activate(activation, x);
     REQUIRE(y.sizes() == x.sizes());
+    CHECK(torch::equal(vizoo::nn::activate_temporary(activation, x.clone()), y));
+    const auto leaf = x.clone().requires_grad_();
+    CHECK(torch::equal(vizoo::nn::activate_temporary(activation, leaf), y));
+    CHECK(torch::equal(leaf, x));
     for (int64_t i = 0; i < x.numel(); ++i) {
       CHECK(y[i].item<double>() ==
             Approx(expected(activation, x[i].item<double>())).margin(1e-12).epsilon(1e-12));
