@@ -51,6 +51,11 @@ Item prepare(const std::filesystem::path& path, const ImageProcessor& processor)
   } catch (const std::exception& error) {
     const std::string message = error.what();
     item.error = message.substr(0, message.find('\n'));
+    const std::string where = "[image] ";
+    if (item.error.rfind(where, 0) == 0 &&
+        item.error.find(printable(item.path)) == std::string::npos) {
+      item.error = where + printable(item.path) + ": " + item.error.substr(where.size());
+    }
   }
   return item;
 }

@@ -116,6 +116,16 @@ class CommandLine(ProgramTest):
         self.assertTrue(lines[0].startswith(f"[config] {checkpoint}/config.json:1:12: expected "))
         self.assertTrue(lines[1].startswith(f"[checkpoint] {weights}: "))
 
+    def test_a_config_that_no_model_can_have_is_named_with_its_file(self):
+        checkpoint = self.copy_checkpoint()
+        config = json.loads((checkpoint / "config.json").read_text())
+        config["depths"] = [10**9] * 4
+        (checkpoint / "config.json").write_text(json.dumps(config))
+        result = vizoo("inspect", checkpoint)
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(result.stderr, f"[config] {checkpoint}/config.json: /depths: expected an "
+                                        "integer from 0 to 256, got 1000000000.\n")
+
     def test_forward(self):
         inputs, outputs = self.folder / "in.safetensors", self.folder / "out.safetensors"
         pixels = struct.pack("<3072f", *[((i * 37) % 101) / 50 - 1 for i in range(3072)])

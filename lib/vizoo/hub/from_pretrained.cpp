@@ -219,11 +219,27 @@ std::vector<std::string> unknown_overrides(const LoadOptions& options,
   return unknown;
 }
 
+// What a config struct finds wrong with itself names the field; here the file is known as well.
+template <class Function>
+auto name_source(const std::string& source, Function&& function) {
+  try {
+    return function();
+  } catch (const ConfigError& error) {
+    const std::string where = "[config] ";
+    const std::string message = error.what();
+    if (!starts_with(message, where + "/") || starts_with(message, where + printable(source))) {
+      throw;
+    }
+    throw ConfigError(where + printable(source) + ": " + message.substr(where.size()));
+  }
+}
+
 std::shared_ptr<PretrainedModelImpl> make_model(const ModelEntry& entry,
                                                 const std::filesystem::path& folder,
                                                 const LoadOptions& options) {
   const auto source = (folder / "config.json").string();
-  auto model = entry.make(load_config(folder, options), source);
+  const auto config = load_config(folder, options);
+  auto model = name_source(source, [&] { return entry.make(config, source); });
   if (!options.overrides().empty()) {
     const auto unknown =
         unknown_overrides(options, read_json_file(folder / "config.json"), model->base_config());
@@ -261,11 +277,13 @@ std::vector<std::string> LoadReport::warnings() const {
 Json load_config(const std::filesystem::path& folder, const LoadOptions& options) {
   const auto path = folder / "config.json";
   auto config = read_json_file(path);
-  upgrade_config(config, path.string());
-  for (const auto& [key, text] : options.overrides()) {
-    override_config(config, key, parse_json(text, "override " + key));
-  }
-  return config;
+  return name_source(path.string(), [&] {
+    upgrade_config(config, path.string());
+    for (const auto& [key, text] : options.overrides()) {
+      override_config(config, key, parse_json(text, "override " + key));
+    }
+    return config;
+  });
 }
 
 std::shared_ptr<PretrainedModelImpl> load_pretrained(const ModelEntry& entry,
