@@ -182,21 +182,14 @@ void add_classify(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("classify", "Label images");
   auto options = std::make_shared<Options>();
   add_model_option(*command, options->model);
-  command->add_option("images", options->images, "Image files, folders, or patterns in quotes")
-      ->required()
-      ->type_name("IMAGE...");
+  add_images_argument(*command, options->images);
   command->add_option("--top-k", options->top_k, "Labels for each image")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
   command->add_option("--batch", options->batch, "Images that run together")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
-  command
-      ->add_option("--image-backend",
-                   options->image_backend,
-                   "pil (as Transformers 4.37) or torchvision (as its fast processors)")
-      ->check(CLI::IsMember({"pil", "torchvision"}))
-      ->capture_default_str();
+  add_image_backend_option(*command, options->image_backend);
   add_dtype_option(*command, options->dtype);
   add_device_option(*command, options->device);
   add_threads_option(*command, options->threads);

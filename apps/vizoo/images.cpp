@@ -57,6 +57,21 @@ std::vector<fs::path> matches(const std::string& pattern) {
 
 }  // namespace
 
+void add_images_argument(CLI::App& command, std::vector<std::string>& images) {
+  command.add_option("images", images, "Image files, folders, or patterns in quotes")
+      ->required()
+      ->type_name("IMAGE...");
+}
+
+void add_image_backend_option(CLI::App& command, std::string& backend) {
+  command
+      .add_option("--image-backend",
+                  backend,
+                  "pil (as Transformers 4.37) or torchvision (as its fast processors)")
+      ->check(CLI::IsMember({"pil", "torchvision"}))
+      ->capture_default_str();
+}
+
 std::vector<fs::path> expand_images(const std::vector<std::string>& arguments) {
   std::vector<fs::path> files;
   const auto append = [&](const std::vector<fs::path>& more) {

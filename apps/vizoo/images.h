@@ -1,5 +1,6 @@
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <opencv2/core.hpp>
 #include <string>
@@ -8,6 +9,12 @@
 #include "vizoo/nn/torch.h"
 
 namespace vizoo::app {
+
+/// `IMAGE...`, required; see expand_images.
+void add_images_argument(CLI::App& command, std::vector<std::string>& images);
+
+/// `--image-backend pil|torchvision`.
+void add_image_backend_option(CLI::App& command, std::string& backend);
 
 /// The image files that the arguments mean, in order: files as they stand (there or not), the
 /// images of a folder sorted by name, and the matches of a quoted pattern (`'photos/*.jpg'`).

@@ -88,9 +88,7 @@ void add_preprocess(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("preprocess", "Turn images into a model's input tensors");
   auto options = std::make_shared<Options>();
   add_model_option(*command, options->model);
-  command->add_option("images", options->images, "Image files, folders, or patterns in quotes")
-      ->required()
-      ->type_name("IMAGE...");
+  add_images_argument(*command, options->images);
   command->add_option("--outputs", options->outputs, "Where pixel_values goes")
       ->required()
       ->type_name("OUT.safetensors");
@@ -98,12 +96,7 @@ void add_preprocess(CLI::App& program, Run& run) {
       ->add_option(
           "--draw", options->draw, "Picture of the last image and of what the model sees of it")
       ->type_name("OUT.png");
-  command
-      ->add_option("--image-backend",
-                   options->image_backend,
-                   "pil (as Transformers 4.37) or torchvision (as its fast processors)")
-      ->check(CLI::IsMember({"pil", "torchvision"}))
-      ->capture_default_str();
+  add_image_backend_option(*command, options->image_backend);
   command->add_flag("--apply-exif-orientation",
                     options->apply_exif_orientation,
                     "Turn photos upright, as Transformers' pipelines do");

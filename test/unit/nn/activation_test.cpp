@@ -61,6 +61,7 @@ TEST_CASE("every activation computes its formula", "[nn]") {
     CHECK(torch::equal(vizoo::nn::activate_temporary(activation, leaf), y));
     CHECK(torch::equal(leaf, x));
     for (int64_t i = 0; i < x.numel(); ++i) {
+      // Two orders of the same float64 arithmetic: some thousand units in the last place.
       CHECK(y[i].item<double>() ==
             Approx(expected(activation, x[i].item<double>())).margin(1e-12).epsilon(1e-12));
     }
