@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
-# Proves that a bare Debian 12 machine can run quickstart and the tests. See --help.
+# Proves that a bare Debian machine can run quickstart and the tests. See --help.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 
 usage() {
   cat <<'EOF'
-usage: scripts/fresh_machine_test.sh [--quickstart-only] [--working-tree] [--keep]
+usage: scripts/fresh_machine_test.sh [--quickstart-only] [--working-tree] [--as-user] [--suite NAME] [--keep]
 
-Makes a minimal Debian 12 in a temporary folder (debootstrap; needs root), clones this checkout into
+Makes a minimal Debian in a temporary folder (debootstrap; needs root), clones this checkout into
 it, runs scripts/quickstart.sh twice and scripts/test.sh there, prints times and sizes, and removes
 the folder. Needs about 15 GB and, on two cores, most of an hour.
 
   --quickstart-only  leave out scripts/test.sh
   --working-tree     copy what is not committed yet as well
+  --as-user          run them as an ordinary user who has sudo, not as root
+  --suite NAME       another Debian than bookworm (12): trixie (13) has Catch2 3, as Ubuntu 24.04 has,
+                     but no Python that the comparison with Transformers runs on
   --keep             keep the folder and say where it is
   --help             show this text
 
@@ -25,11 +28,22 @@ EOF
 quickstart_only=false
 working_tree=false
 keep=false
-for argument in "$@"; do
-  case "$argument" in
+as_user=false
+suite=bookworm
+while (($# > 0)); do
+  case "$1" in
     --quickstart-only) quickstart_only=true ;;
     --working-tree) working_tree=true ;;
     --keep) keep=true ;;
+    --as-user) as_user=true ;;
+    --suite)
+      suite="${2:-}"
+      if [[ ! "$suite" =~ ^[a-z]+$ ]]; then
+        usage >&2
+        exit 2
+      fi
+      shift
+      ;;
     --help | -h)
       usage
       exit 0
@@ -39,6 +53,7 @@ for argument in "$@"; do
       exit 2
       ;;
   esac
+  shift
 done
 
 (($(id -u) == 0)) || die "debootstrap and chroot need root"
@@ -46,8 +61,9 @@ for tool in debootstrap unshare git tar; do
   command -v "$tool" >/dev/null || die "$tool is missing; apt-get install debootstrap util-linux git tar"
 done
 
-SUITE=bookworm
 CHECKOUT=/home/vizoo # inside the new machine
+USER_NAME=newcomer
+as_whom=() # how commands under test change to another user
 root="$(mktemp -d)"
 chmod 755 "$root"
 
@@ -67,12 +83,13 @@ trap remove_root EXIT
 find_mirror() {
   # shellcheck disable=SC2016  # apt expands these
   apt-get indextargets --format '$(REPO_URI) $(CODENAME)' "Created-By: Packages" |
-    awk -v suite="$SUITE" '$2 == suite { print $1; exit }'
+    awk -v suite="$suite" '$2 == suite { print $1; exit }'
 }
 
-# Runs a command in the new machine with a bare environment.
+# Runs a command in the new machine with a bare environment, as root.
+home=/root
 inside() {
-  local -a variables=(HOME=/root LANG=C.UTF-8 "TERM=${TERM:-dumb}"
+  local -a variables=("HOME=$home" LANG=C.UTF-8 "TERM=${TERM:-dumb}"
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
   local name
   for name in http_proxy https_proxy no_proxy PIP_CERT PIP_INDEX_URL PIP_EXTRA_INDEX_URL; do
@@ -97,9 +114,9 @@ make_machine() {
   if compgen -G '/usr/local/share/ca-certificates/*' >/dev/null; then
     packages=(--include=ca-certificates)
   fi
-  step "Making a minimal Debian $SUITE"
+  step "Making a minimal Debian $suite"
   # Without a mirror of the suite here, debootstrap takes its own default.
-  quietly debootstrap --variant=minbase "${packages[@]}" "$SUITE" "$root" ${mirror:+"$mirror"} ||
+  quietly debootstrap --variant=minbase "${packages[@]}" "$suite" "$root" ${mirror:+"$mirror"} ||
     die "debootstrap failed"
   cp /etc/resolv.conf "$root/etc/resolv.conf"
   # Proxies and the like; what depends on this machine's files is left out.
@@ -113,6 +130,20 @@ make_machine() {
   if [[ -e /etc/pip.conf ]]; then
     cp /etc/pip.conf "$root/etc/pip.conf"
   fi
+}
+
+# An ordinary user owns the checkout; the environment's proxy and pip settings go with sudo.
+add_user() {
+  quietly inside apt-get -qq update || die "apt-get update failed"
+  quietly inside env DEBIAN_FRONTEND=noninteractive \
+    apt-get -qq install --yes --no-install-recommends sudo || die "apt-get install sudo failed"
+  inside useradd --create-home --shell /bin/bash "$USER_NAME"
+  printf '%s\n' "$USER_NAME ALL=(ALL) NOPASSWD: ALL" \
+    'Defaults env_keep += "http_proxy https_proxy no_proxy"' >"$root/etc/sudoers.d/$USER_NAME"
+  chmod 440 "$root/etc/sudoers.d/$USER_NAME"
+  inside chown -R "$USER_NAME:" "$CHECKOUT"
+  home="/home/$USER_NAME"
+  as_whom=(setpriv "--reuid=$USER_NAME" "--regid=$USER_NAME" --init-groups)
 }
 
 copy_checkout() {
@@ -140,7 +171,7 @@ measure() {
   started="$(date +%s)"
   step "$name"
   # shellcheck disable=SC2016  # expanded by the inner shell
-  inside bash -c 'cd "$1" && shift && exec "$@"' bash "$CHECKOUT" "$@" || status=$?
+  inside "${as_whom[@]}" bash -c 'cd "$1" && shift && exec "$@"' bash "$CHECKOUT" "$@" || status=$?
   seconds=$(($(date +%s) - started))
   after="$(megabytes "$root")"
   report+=("$(printf '%-28s exit %d  %5d s  %+6d MB' "$name" "$status" "$seconds" "$((after - before))")")
@@ -149,6 +180,9 @@ measure() {
 
 make_machine
 copy_checkout
+if $as_user; then
+  add_user
+fi
 report+=("$(printf '%-28s %20d MB' "bare machine and checkout" "$(megabytes "$root")")")
 status=0
 measure "scripts/quickstart.sh" scripts/quickstart.sh || status=1

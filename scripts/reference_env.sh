@@ -57,6 +57,8 @@ install() {
 }
 
 make_venv "$VIZOO_SOURCE_DIR/$venv"
+"$venv/bin/python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' ||
+  die "Transformers 4.37.2 needs Python 3.11 or 3.12, got $("$venv/bin/python" --version)"
 install scripts/reference-requirements.txt "$venv"
 if $with_v5; then
   install scripts/reference-v5-requirements.txt "$venv/v5" \
