@@ -1,9 +1,11 @@
-// Every op schema and every registration is in this one file: a static registrar in a file that
-// nothing refers to would be dropped by the linker.
+// Every op schema is in this file, and every registration starts here: a static registrar in a file
+// that nothing refers to would be dropped by the linker.
 #include <torch/library.h>
 #include <torch/version.h>
 
 #include "vizoo/ops/ops.h"
+#include "vizoo/ops/registration.h"
+#include "vizoo/ops/window_padding.h"
 
 namespace vizoo::ops {
 
@@ -20,4 +22,40 @@ kernels::CudaProbe probe_cuda() { return kernels::probe_cuda(); }
 
 TORCH_LIBRARY(vizoo, library) {
   library.def("build_info() -> str", [] { return vizoo::ops::build_info(); });
+
+  library.def(
+      "na2d(Tensor query, Tensor key, Tensor value, Tensor? rpb, int[2] kernel_size, "
+      "int[2] dilation, float? scale=None) -> Tensor");
+  library.def(
+      "na2d_forward(Tensor query, Tensor key, Tensor value, Tensor? rpb, int[2] kernel_size, "
+      "int[2] dilation, float? scale=None) -> (Tensor out, Tensor lse)");
+  library.def(
+      "na2d_backward(Tensor grad_out, Tensor query, Tensor key, Tensor value, Tensor? rpb, "
+      "Tensor out, Tensor lse, int[2] kernel_size, int[2] dilation, float? scale=None) -> "
+      "(Tensor grad_query, Tensor grad_key, Tensor grad_value, Tensor grad_rpb)");
+  library.def(
+      "na2d_qk(Tensor query, Tensor key, Tensor? rpb, int[2] kernel_size, int[2] dilation) -> "
+      "Tensor");
+  library.def(
+      "na2d_qk_backward(Tensor grad_attn, Tensor query, Tensor key, Tensor? rpb, "
+      "int[2] kernel_size, int[2] dilation) -> "
+      "(Tensor grad_query, Tensor grad_key, Tensor grad_rpb)");
+  library.def(
+      "na2d_av(Tensor attn, Tensor value, int[2] kernel_size, int[2] dilation) -> Tensor");
+  library.def(
+      "na2d_av_backward(Tensor grad_out, Tensor attn, Tensor value, int[2] kernel_size, "
+      "int[2] dilation) -> (Tensor grad_attn, Tensor grad_value)");
+
+  // The result is the input itself where nothing has to change: (a) says so to the tracer.
+  library.def("pad_to_at_least(Tensor(a) input, int[2] size) -> Tensor(a)",
+              TORCH_FN(vizoo::ops::composite::pad_to_at_least));
+  library.def("crop_like(Tensor(a) input, Tensor reference) -> Tensor(a)",
+              TORCH_FN(vizoo::ops::composite::crop_like));
 }
+
+TORCH_LIBRARY_IMPL(vizoo, CPU, library) { vizoo::ops::register_device_kernels(library); }
+TORCH_LIBRARY_IMPL(vizoo, CUDA, library) { vizoo::ops::register_device_kernels(library); }
+TORCH_LIBRARY_IMPL(vizoo, Meta, library) { vizoo::ops::register_shape_functions(library); }
+TORCH_LIBRARY_IMPL(vizoo, Autograd, library) { vizoo::ops::register_gradients(library); }
+TORCH_LIBRARY_IMPL(vizoo, AutocastCPU, library) { vizoo::ops::register_autocast(library); }
+TORCH_LIBRARY_IMPL(vizoo, AutocastCUDA, library) { vizoo::ops::register_autocast(library); }
