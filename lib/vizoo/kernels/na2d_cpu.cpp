@@ -13,7 +13,10 @@ constexpr int64_t kBackwardTasks = 256;
 
 // The widest registers of any instruction set, and what alignment of each part of a workspace adds.
 constexpr std::size_t kAlignment = 64;
-constexpr std::size_t kParts = 16;
+constexpr std::size_t kParts = 48;
+
+// Queries that are worked on together (na2d_cpu_task.h).
+constexpr std::size_t kBatch = 8;
 
 std::size_t padded_token(const Na2dShape& shape, std::size_t element_size) {
   const std::size_t bytes = static_cast<std::size_t>(shape.head_dim) * element_size;
@@ -85,7 +88,7 @@ std::size_t forward_workspace(const Na2dShape& shape, std::size_t element_size) 
   const std::size_t token = padded_token(shape, element_size);
   const std::size_t rows = static_cast<std::size_t>(forward_key_rows(shape));
   const std::size_t copied = rows * static_cast<std::size_t>(shape.width) * token;
-  return 4 * token + 2 * window(shape, element_size) + 2 * copied + kParts * kAlignment;
+  return (kBatch + 2) * token + kBatch * window(shape, element_size) + 2 * copied + kParts * kAlignment;
 }
 
 std::size_t backward_workspace(const Na2dShape& shape, std::size_t element_size) {
@@ -95,7 +98,7 @@ std::size_t backward_workspace(const Na2dShape& shape, std::size_t element_size)
   const std::size_t owned = static_cast<std::size_t>(backward_rows(shape)) * width * token;
   const std::size_t bias_rows = 2 * static_cast<std::size_t>(shape.kernel_size[0]) - 1;
   const std::size_t bias_columns = 2 * static_cast<std::size_t>(shape.kernel_size[1]) + 7;
-  return 6 * token + 4 * window(shape, element_size) + bias_rows * bias_columns * element_size +
+  return (2 * kBatch + 2) * token + 2 * kBatch * window(shape, element_size) + bias_rows * bias_columns * element_size +
          2 * read + 2 * owned + kParts * kAlignment;
 }
 

@@ -7,9 +7,9 @@
 
 namespace vizoo::kernels {
 
-/// Positions of a dilation group of rows that one forward task computes: many enough for the rows
-/// of keys to stay in cache, few enough for all threads to have work.
-constexpr int kForwardRows = 8;
+/// Positions of a dilation group of rows that one forward task computes: many, since the K - 1
+/// rows of keys around them are copied besides, but few enough for all threads to have work.
+constexpr int kForwardRows = 16;
 
 /// Rows of keys that a forward task reads.
 VIZOO_HOST_DEVICE constexpr int forward_key_rows(const Na2dShape& shape) {

@@ -23,7 +23,7 @@ VIZOO_INLINE Block<A> dot_products(const A* query, const A* keys, int64_t step, 
 #pragma GCC unroll 8
     for (int i = 0; i < N; ++i) sums[i] += q * load<Register<A>>(key + i * step);
   }
-  return sums_over_lanes(sums);
+  return over_lanes<Add>(sums);
 }
 
 /// The same for one block of a row: eight keys, or the odd rest of fewer, as kernel sizes are odd.
@@ -61,8 +61,16 @@ struct Pair {
 /// Sums for two queries and a part of `Width` registers, in two sets: see add_weighted_row.
 template <int Width, class A>
 struct PairSums {
-  Register<A> first[2][Width] = {};
-  Register<A> second[2][Width] = {};
+  // One by one: compilers clear a whole array with a slow string instruction.
+  VIZOO_ALWAYS_INLINE PairSums() {
+#pragma GCC unroll 8
+    for (int w = 0; w < Width; ++w) {
+      first[0][w] = first[1][w] = second[0][w] = second[1][w] = Register<A>{};
+    }
+  }
+
+  Register<A> first[2][Width];
+  Register<A> second[2][Width];
 };
 
 /// sums += sum over i < count of weights[i] * row i, for the queries that have the row. Odd rows
@@ -74,7 +82,8 @@ VIZOO_INLINE void add_weighted_row(
   const auto add = [&](int i, int set) __attribute__((always_inline)) {
 #pragma GCC unroll 8
     for (int w = 0; w < Width; ++w) {
-      const auto x = load<Register<A>>(row + i * step + w * kLanes<A>);
+      auto x = load<Register<A>>(row + i * step + w * kLanes<A>);
+      if constexpr (Has::first && Has::second) keep_in_register(x);
       if constexpr (Has::first) sums.first[set][w] += x * weights.first[i];
       if constexpr (Has::second) sums.second[set][w] += x * weights.second[i];
     }

@@ -11,7 +11,8 @@
 
 #include "vizoo/kernels/half_types.h"
 
-#define VIZOO_INLINE static inline __attribute__((always_inline))
+#define VIZOO_ALWAYS_INLINE inline __attribute__((always_inline))
+#define VIZOO_INLINE static VIZOO_ALWAYS_INLINE
 
 namespace vizoo::kernels {
 namespace VIZOO_CPU_TARGET {
@@ -54,82 +55,113 @@ VIZOO_INLINE V broadcast(A x) {
   return x - V{};  // x - 0 is x for every x, x + 0 is not
 }
 
-// ---- sums over lanes ------------------------------------------------------------------------
+/// Keeps x in a register: compilers would rather read memory once for each use, and loads are scarce.
+template <class V>
+VIZOO_INLINE void keep_in_register(V& x) {
+#if defined(__x86_64__) && VIZOO_VECTOR_BYTES > 16
+  if constexpr (sizeof(V) == VIZOO_VECTOR_BYTES) asm("" : "+x"(x));
+#else
+  (void)x;
+#endif
+}
+
+/// A size that is either known to the compiler or, with 0, to the program only.
+template <int Constant>
+struct Extent {
+  explicit Extent(int /*value*/) {}
+  constexpr operator int() const { return Constant; }
+};
+template <>
+struct Extent<0> {
+  explicit Extent(int size) : value(size) {}
+  operator int() const { return value; }
+  int value;
+};
+
+// ---- reductions over lanes --------------------------------------------------------------------
 
 typedef float Floats4 __attribute__((vector_size(16)));
 typedef float Floats8 __attribute__((vector_size(32)));
 typedef float Floats16 __attribute__((vector_size(64)));
 
-VIZOO_INLINE Floats4 halves_added(Floats4 v) { return v; }
-VIZOO_INLINE Floats8 halves_added(Floats8 v) { return v; }
-VIZOO_INLINE Floats8 halves_added(Floats16 v) {
-  return __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
-         __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
-}
-
-// In each 128-bit part: [a0 + a2, b0 + b2, a1 + a3, b1 + b3].
-VIZOO_INLINE Floats4 interleaved_sums(Floats4 a, Floats4 b) {
-  return __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7);
-}
-VIZOO_INLINE Floats8 interleaved_sums(Floats8 a, Floats8 b) {
-  return __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13) +
-         __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
-}
-
-// In each 128-bit part: [sum a, sum b, sum c, sum d] from the interleaved sums of a, b and c, d.
-VIZOO_INLINE Floats4 paired_sums(Floats4 ab, Floats4 cd) {
-  return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-}
-VIZOO_INLINE Floats8 paired_sums(Floats8 ab, Floats8 cd) {
-  return __builtin_shufflevector(ab, cd, 0, 1, 8, 9, 4, 5, 12, 13) +
-         __builtin_shufflevector(ab, cd, 2, 3, 10, 11, 6, 7, 14, 15);
-}
-
-VIZOO_INLINE Floats8 joined_sums(Floats4 low, Floats4 high) {
-  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
-}
-VIZOO_INLINE Floats8 joined_sums(Floats8 low, Floats8 high) {
-  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 8, 9, 10, 11) +
-         __builtin_shufflevector(low, high, 4, 5, 6, 7, 12, 13, 14, 15);
-}
-
-/// Lane i of the result is the sum over the lanes of vectors[i]; zero from N on.
-template <int N>
-VIZOO_INLINE Floats8 sums_over_lanes(const Register<float> (&vectors)[N]) {
-  using Folded = decltype(halves_added(Register<float>{}));
-  Folded v[kBlock] = {};
-  for (int i = 0; i < N; ++i) v[i] = halves_added(vectors[i]);
-  const Folded low =
-      paired_sums(interleaved_sums(v[0], v[1]), interleaved_sums(v[2], v[3]));
-  if constexpr (N <= 4) return joined_sums(low, Folded{});
-  const Folded high =
-      paired_sums(interleaved_sums(v[4], v[5]), interleaved_sums(v[6], v[7]));
-  return joined_sums(low, high);
-}
-
-template <int N>
-VIZOO_INLINE Block<double> sums_over_lanes(const Register<double> (&vectors)[N]) {
-  Block<double> sums = {};
-  for (int i = 0; i < N; ++i) {
-    double sum = vectors[i][0];
-    for (int lane = 1; lane < kLanes<double>; ++lane) sum += vectors[i][lane];
-    sums[i] = sum;
+struct Add {
+  template <class V>
+  VIZOO_INLINE V of(V a, V b) {
+    return a + b;
   }
-  return sums;
-}
+};
+struct Max {
+  template <class V>
+  VIZOO_INLINE V of(V a, V b) {
+    return a > b ? a : b;
+  }
+};
 
-template <class A>
-VIZOO_INLINE A sum_over_lanes(Register<A> v) {
-  A sum = v[0];
-  for (int lane = 1; lane < kLanes<A>; ++lane) sum += v[lane];
-  return sum;
-}
+// Eight vectors are reduced together, by transposing as much as each step needs.
+template <class Op>
+struct Reduction {
+  VIZOO_INLINE Floats4 halves(Floats4 v) { return v; }
+  VIZOO_INLINE Floats8 halves(Floats8 v) { return v; }
+  VIZOO_INLINE Floats8 halves(Floats16 v) {
+    return Op::of(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7),
+                  __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
+  }
 
-template <class A>
-VIZOO_INLINE A max_over_lanes(Block<A> v) {
-  A greatest = v[0];
-  for (int lane = 1; lane < kBlock; ++lane) greatest = v[lane] > greatest ? v[lane] : greatest;
-  return greatest;
+  // In each 128-bit part: [a0 a2, b0 b2, a1 a3, b1 b3].
+  VIZOO_INLINE Floats4 interleaved(Floats4 a, Floats4 b) {
+    return Op::of(__builtin_shufflevector(a, b, 0, 4, 1, 5),
+                  __builtin_shufflevector(a, b, 2, 6, 3, 7));
+  }
+  VIZOO_INLINE Floats8 interleaved(Floats8 a, Floats8 b) {
+    return Op::of(__builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13),
+                  __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15));
+  }
+
+  // In each 128-bit part: [a, b, c, d] from interleaved a, b and c, d.
+  VIZOO_INLINE Floats4 paired(Floats4 ab, Floats4 cd) {
+    return Op::of(__builtin_shufflevector(ab, cd, 0, 1, 4, 5),
+                  __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
+  }
+  VIZOO_INLINE Floats8 paired(Floats8 ab, Floats8 cd) {
+    return Op::of(__builtin_shufflevector(ab, cd, 0, 1, 8, 9, 4, 5, 12, 13),
+                  __builtin_shufflevector(ab, cd, 2, 3, 10, 11, 6, 7, 14, 15));
+  }
+
+  VIZOO_INLINE Floats8 joined(Floats4 low, Floats4 high) {
+    return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+  }
+  VIZOO_INLINE Floats8 joined(Floats8 low, Floats8 high) {
+    return Op::of(__builtin_shufflevector(low, high, 0, 1, 2, 3, 8, 9, 10, 11),
+                  __builtin_shufflevector(low, high, 4, 5, 6, 7, 12, 13, 14, 15));
+  }
+};
+
+template <class V>
+using Element = typename std::decay<decltype(V{}[0])>::type;
+
+/// Lane i of the result is Op over the lanes of vectors[i], for i < N; V is a register or a block.
+template <class Op, class V, int N>
+VIZOO_INLINE Block<Element<V>> over_lanes(const V (&vectors)[N]) {
+  if constexpr (std::is_same<Element<V>, float>::value) {
+    using R = Reduction<Op>;
+    using Folded = decltype(R::halves(V{}));
+    Folded v[kBlock] = {};
+    for (int i = 0; i < N; ++i) v[i] = R::halves(vectors[i]);
+    const Folded low = R::paired(R::interleaved(v[0], v[1]), R::interleaved(v[2], v[3]));
+    if constexpr (N <= 4) return R::joined(low, Folded{});
+    const Folded high = R::paired(R::interleaved(v[4], v[5]), R::interleaved(v[6], v[7]));
+    return R::joined(low, high);
+  } else {
+    Block<Element<V>> result = {};
+    for (int i = 0; i < N; ++i) {
+      auto x = vectors[i][0];
+      for (int lane = 1; lane < static_cast<int>(sizeof(V) / sizeof(x)); ++lane) {
+        x = Op::of(x, vectors[i][lane]);
+      }
+      result[i] = x;
+    }
+    return result;
+  }
 }
 
 // ---- exponential ----------------------------------------------------------------------------
