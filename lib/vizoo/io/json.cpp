@@ -38,7 +38,7 @@ class TreeBuilder {
 
  private:
   // What a value takes in the tree at most, allocator overhead and the growth of vectors included.
-  static constexpr std::size_t kSpareMemory = std::size_t{48} << 20U;
+  static constexpr std::size_t kSpareMemory = std::size_t{24} << 20U;
   static constexpr std::size_t kElementBytes = 48;  // of an array
   static constexpr std::size_t kMemberBytes = 128;  // of an object, key and value
   static constexpr std::size_t kContainerBytes = 80;

@@ -20,7 +20,7 @@ using Json = nlohmann::json;
 /// Throws ConfigError with one line, `[config] <source>:<line>:<column>: expected ..., got ....`,
 /// for anything that is not JSON, invalid UTF-8, a byte order mark, more than 64 levels of nesting,
 /// a key given twice in one object (its JSON path is named), a number beyond the range of a double,
-/// and a text whose values would take more than `text.size()` plus 48 MiB of memory.
+/// and a text whose values would take more than `text.size()` plus 24 MiB of memory.
 /// Integers beyond 64 bits become doubles. `kind` chooses another exception than ConfigError.
 Json parse_json(std::string_view text, const std::string& source, FileKind kind = FileKind::config);
 

@@ -152,15 +152,15 @@ std::vector<HostileCase> limit_cases() {
        "1:65: expected at most 64 levels of nesting, got more."},
       {"4,000,000 numbers",
        "[" + repeat("0,", 4'000'000) + "0]",
-       "1:2430484: expected values that fit into the text's size plus 50331648 "
+       "1:1381908: expected values that fit into the text's size plus 25165824 "
        "bytes of memory, got more."},
       {"1,000,000 empty objects",
        "[" + repeat("{},", 1'000'000) + "{}]",
-       "1:1249958: expected values that fit into the text's size plus 50331648 "
+       "1:660134: expected values that fit into the text's size plus 25165824 "
        "bytes of memory, got more."},
       {"1,000,000 empty strings",
        "[" + repeat("\"\",", 1'000'000) + "0]",
-       "1:1428524: expected values that fit into the text's size plus 50331648 "
+       "1:754439: expected values that fit into the text's size plus 25165824 "
        "bytes of memory, got more."},
   };
 }
