@@ -29,19 +29,9 @@ struct Options {
   int64_t seed = -1;
   std::string gradients;
   std::vector<std::string> settings;
-  std::string model_args;
+  std::string model_args = "{}";
   int threads = 0;
 };
-
-void check_model_args(const Options& options, const ModelEntry& entry) {
-  if (options.model_args.empty()) return;
-  const auto arguments = parse_json(options.model_args, "--model-args");
-  if (arguments.is_object() && arguments.empty()) return;
-  throw UsageError("usage",
-                   "--model-args",
-                   "{}: " + entry.class_name + " takes no constructor arguments",
-                   describe_json(arguments));
-}
 
 int forward(const Options& options) {
   apply_threads(options.threads);
@@ -56,12 +46,12 @@ int forward(const Options& options) {
                                 .device(device)
                                 .ignore_mismatched_sizes(options.ignore_mismatched_sizes)
                                 .overrides(parse_settings(options.settings))
+                                .model_args(options.model_args)
                                 .report(&report);
   const auto config = load_config(options.model, load_options);
   const auto& entry = options.class_name.empty()
                           ? find_architecture(config, (options.model / "config.json").string())
                           : find_model(options.class_name);
-  check_model_args(options, entry);
   auto arguments = read_tensors(options.inputs);
   auto model = load_pretrained(entry, options.model, load_options);
   print_warnings(report);

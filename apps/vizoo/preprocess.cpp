@@ -52,7 +52,7 @@ int preprocess(const Options& options) {
       ImageProcessorOptions().backend(*enum_value<ImageBackend>(options.image_backend)));
   std::map<std::string, std::string> settings;
   for (const auto& [key, value] : parse_settings(options.settings)) settings[key] = value;
-  const auto call = preprocess_options_from_json(settings);
+  const auto call = preprocess_options_from_json(settings, processor->square_sizes());
 
   std::vector<cv::Mat> images;
   Progress progress("preprocess", paths.size());

@@ -5,6 +5,8 @@
 #include "vizoo/hub/from_pretrained.h"
 #include "vizoo/hub/save_pretrained.h"
 #include "vizoo/models/convnext.h"
+#include "vizoo/models/dinat.h"
+#include "vizoo/models/nat.h"
 #include "vizoo/tasks/image_classification.h"
 #ifdef VIZOO_OPENCV
 #include "vizoo/vision/auto_image_processor.h"

@@ -80,6 +80,8 @@ def check_golden(family):
         if "labels" in case:
             labels = torch.tensor(case["labels"])
             inputs["labels"] = labels.double() if labels.is_floating_point() else labels
+        if any(row["name"].startswith("attentions") for row in case["rows"]):
+            inputs["output_attentions"] = True
         with torch.no_grad():
             outputs = flatten_output(model(**inputs, output_hidden_states=True))
         for row in case["rows"]:

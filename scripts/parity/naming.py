@@ -41,7 +41,7 @@ def forward_order(names):
             return (3, 0)
         # The last hidden state and the last feature map close the list of stages.
         parts = name.split(".")
-        if parts[0] in ("hidden_states", "feature_maps", "attentions"):
+        if parts[0] in ("hidden_states", "reshaped_hidden_states", "feature_maps", "attentions"):
             return (1, int(parts[1]) if parts[1].isdigit() else 0, position[name])
         return (2, position[name])
 

@@ -52,7 +52,7 @@ def run_processor_case(task):
         processor = FAMILIES[task["family"]].processor
         backend = BACKENDS[task["index"] % len(BACKENDS)]
         config, call = make_case(processor, backend, rng, folder)
-        paths, descriptions = make_images(rng, folder, config, call)
+        paths, descriptions = make_images(processor, rng, folder, config, call)
         record.update(config=config, call=call, backend=backend, images=descriptions)
         for label, settings in (("bytes", {**call, **BYTES}), ("call", call)):
             expected = reference(processor, backend, folder, config, settings, paths)
@@ -86,11 +86,10 @@ def make_case(processor, backend, rng, folder):
     return config, call
 
 
-def make_images(rng, folder, config, call):
+def make_images(processor, rng, folder, config, call):
     """One to three images; one if they would not have the same size in the end."""
-    resized = call.get("do_resize", config.get("do_resize", True))
     crop_pct = call.get("crop_pct", config.get("crop_pct")) or 224 / 256
-    count = rng.choice((1, 1, 2, 3)) if resized and crop_pct <= 1 else 1
+    count = rng.choice((1, 1, 2, 3)) if processor.one_size(config, call) else 1
     paths, descriptions = [], []
     while len(paths) < count:
         path = folder / f"image{len(paths)}.png"

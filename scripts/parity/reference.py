@@ -26,7 +26,8 @@ class RandomTape:
     """Keeps the uniform numbers that a run draws, so that a run in another dtype can use them.
 
     `torch.rand` in float64 takes more of the generator's output than in float32: the same seed
-    gives other numbers, hence other drop-path masks.
+    gives other numbers, hence other drop-path masks. The generator's state after each draw is kept
+    as well: dropout draws from it in between, and alike for every dtype.
     """
 
     def __init__(self):
@@ -37,8 +38,9 @@ class RandomTape:
         original = torch.rand
 
         def rand(*args, **kwargs):
-            self.draws.append(original(*args, **kwargs))
-            return self.draws[-1].clone()
+            values = original(*args, **kwargs)
+            self.draws.append((values, torch.get_rng_state()))
+            return values.clone()
 
         with mock.patch.object(torch, "rand", rand):
             yield
@@ -48,7 +50,9 @@ class RandomTape:
         draws = iter(self.draws)
 
         def rand(*args, dtype=None, **kwargs):
-            return next(draws).to(dtype)
+            values, state = next(draws)
+            torch.set_rng_state(state)
+            return values.to(dtype)
 
         with mock.patch.object(torch, "rand", rand):
             yield

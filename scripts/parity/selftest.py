@@ -21,18 +21,19 @@ def self_test(family, seed, cases, say):
     applied = {fault: 0 for fault in FAULTS}
     found = {fault: 0 for fault in FAULTS}
     failed = passed = 0
+    say(f"family {family.name}")
     for index in range(cases * len(family.classes)):
         with tempfile.TemporaryDirectory(prefix="vizoo-parity-") as folder:
             case = build_case(family, seed, index, Path(folder))
             reference = Reference(case)
-            clean = compare(case, reference, StandIn().forward(case, reference.model))
+            clean = compare(case, reference, StandIn(family).forward(case, reference.model))
             if clean.passed:
                 passed += 1
             else:
                 failed += 1
                 say(f"false alarm: {case.rerun_command()}: {clean.differences[0]}")
             for fault in FAULTS:
-                ours = StandIn(fault).forward(case, reference.model)
+                ours = StandIn(family, fault).forward(case, reference.model)
                 if ours is None:
                     continue
                 applied[fault] += 1

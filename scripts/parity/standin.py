@@ -4,32 +4,33 @@ import copy
 
 import torch
 from transformers.activations import ACT2FN
-from transformers.models.convnext.modeling_convnext import ConvNextLayer, ConvNextLayerNorm
 
 from parity import reference
 
-FAULTS = ("norm eps", "wrong activation", "swapped tensors", "missing tensor", "extra tensor",
-          "missing gradient", "scaled gradient", "transposed tensor", "missing drop path",
-          "not a number")
+MODEL_FAULTS = ("norm eps", "wrong activation", "missing drop path", "missing dropout",
+                "transposed bias", "neglected dilation")
+FAULTS = MODEL_FAULTS + ("swapped tensors", "missing tensor", "extra tensor", "missing gradient",
+                         "scaled gradient", "transposed tensor", "not a number")
 
 VISIBLE = 3e-4  # a broken model whose outputs all change by less is no fault of this case
 
 
 class StandIn:
-    """Answers a case as the program would; `fault` is one of FAULTS or None.
+    """Answers a case of `family` as the program would; `fault` is one of FAULTS or None.
 
     `forward` returns None when the fault does not apply to the case: nothing to swap, no gradient,
     a variance so large that another epsilon changes nothing.
     """
 
-    def __init__(self, fault=None):
+    def __init__(self, family, fault=None):
+        self.family = family
         self.fault = fault
 
     def forward(self, case, model):
         # Channels-last convolutions sum in another order: honest float32 noise.
         model = copy.deepcopy(model).to(memory_format=torch.channels_last)
         outputs = reference.run(model, case, case.options.dtype)
-        if self.fault not in ("norm eps", "wrong activation", "missing drop path"):
+        if self.fault not in MODEL_FAULTS:
             return self._break_outputs(outputs)
         self._break_model(model, case)
         wrong = reference.run(model, case, case.options.dtype)
@@ -37,17 +38,24 @@ class StandIn:
 
     def _break_model(self, model, case):
         for module in model.modules():
-            if self.fault == "norm eps" and isinstance(module, ConvNextLayerNorm):
-                module.eps = 1e-5
-            if self.fault == "wrong activation" and isinstance(module, ConvNextLayer):
+            kind = type(module).__name__
+            if self.fault == "norm eps" and kind in self.family.faults["norms"]:
+                module.eps *= 10
+            if self.fault == "wrong activation" and kind in self.family.faults["activations"]:
                 name = case.options.overrides.get("hidden_act", case.config["hidden_act"])
                 wrong = "gelu" if not name.startswith("gelu") else "gelu_new"
                 if name in ("gelu_new", "gelu_accurate", "gelu_fast", "gelu_pytorch_tanh"):
                     wrong = "gelu"
-                module.act = ACT2FN[wrong]
+                setattr(module, self.family.faults["activations"][kind], ACT2FN[wrong])
             if self.fault == "missing drop path" and case.options.train_mode:
-                if type(module).__name__.endswith("DropPath") and module.drop_prob >= 0.4:
+                if kind.endswith("DropPath") and module.drop_prob >= 0.4:
                     module.drop_prob = 0.0
+            if self.fault == "missing dropout" and isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+            if self.fault == "transposed bias" and hasattr(module, "rpb"):
+                module.rpb.data = module.rpb.data.transpose(1, 2).contiguous()
+            if self.fault == "neglected dilation" and hasattr(module, "rpb"):
+                module.dilation = 1
 
     def _break_outputs(self, outputs):
         gradients = [name for name in outputs if name.startswith("grad.")]

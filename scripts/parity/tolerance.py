@@ -14,7 +14,10 @@ What the terms do. The first is the reference's own rounding of that very tensor
 lucky, a loss above all: one number whose rounding happens to cancel. The second term protects
 against luck with the rounding that is typical of the case. The floor keeps tiny tensors from
 demanding more than float32 sums in another order can give, yet never exceeds 3 % of the tensor's
-largest element (above 2e-7), so a wrong small tensor cannot hide below it.
+largest element (above 2e-7), so a wrong small tensor cannot hide below it. A tensor is all zero when
+nothing but float64 rounding is left of it: at most 1e-12 of the largest of its group. Such is the
+gradient of a bias of attention's keys, which shifts all scores of a query alike: the reference's own
+float32 run then gives whatever its rounding leaves, and so does ours.
 
 Gradients apart: outputs and gradients are two groups with a median of their own each. A backward
 pass rounds more than a forward pass, and has many more tensors; one common median would loosen
@@ -71,9 +74,10 @@ def maxima(low, high):
     return result
 
 
-def floor(size):
-    """The least tolerance of a float32 tensor whose largest element is `size`."""
-    if size == 0.0:
+def floor(size, largest):
+    """The least tolerance of a float32 tensor whose largest element is `size`, in a group of tensors
+    whose largest element is `largest`."""
+    if size <= FLOAT64_ROUNDING * largest:
         return 2e-5
     return min(2e-5, max(0.03 * size, 2e-7))
 
@@ -96,9 +100,11 @@ def float32_tolerances(measured, train):
     result = {}
     for names in groups(measured):
         m = median_error(measured, names)
+        largest = max((measured[name].size for name in names), default=0.0)
         for name in names:
             entry = measured[name]
-            result[name] = max(own * entry.error, typical * m * entry.size, floor(entry.size))
+            result[name] = max(own * entry.error, typical * m * entry.size,
+                               floor(entry.size, largest))
     return result
 
 
@@ -110,12 +116,13 @@ def float64_tolerances(measured, train):
         forced = [name for name in names
                   if measured[name].error > FLOAT64_ROUNDING * measured[name].size]
         m = median_error(measured, forced)
+        largest = max((measured[name].size for name in names), default=0.0)
         for name in names:
             entry = measured[name]
             result[name] = FLOAT64_TOLERANCE
             if name in forced:
                 result[name] = max(own * entry.error, typical * m * entry.size,
-                                   floor(entry.size))
+                                   floor(entry.size, largest))
     return result
 
 

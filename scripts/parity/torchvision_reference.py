@@ -16,37 +16,65 @@ V5 = Path(__file__).resolve().parents[2] / ".venv-reference" / "v5"
 MODES = {0: InterpolationMode.NEAREST_EXACT, 2: InterpolationMode.BILINEAR,
          3: InterpolationMode.BICUBIC}
 DEFAULTS = {
-    "do_resize": True, "size": 384, "crop_pct": 224 / 256, "resample": 3, "do_rescale": True,
-    "rescale_factor": 1 / 255, "do_normalize": True,
-    "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
+    "do_resize": True, "resample": 2, "do_rescale": True, "rescale_factor": 1 / 255,
+    "do_normalize": True, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
 }
 _worker = None
 
 
 def convnext(images, config, call):
     """ConvNeXT's steps on CHW uint8 tensors, one by one: [batch, 3, height, width]."""
-    settings = dict(DEFAULTS)
+    defaults = {**DEFAULTS, "size": 384, "crop_pct": 224 / 256, "resample": 3}
+    return _batch(_convnext_resize, images, defaults, config, call)
+
+
+def vit(images, config, call):
+    """ViT's steps, likewise."""
+    return _batch(_vit_resize, images, {**DEFAULTS, "size": 224}, config, call)
+
+
+def _batch(resize, images, defaults, config, call):
+    settings = dict(defaults)
     for source in (config, call):
         settings.update({key: value for key, value in source.items()
-                         if key in DEFAULTS and value is not None})
-    return torch.stack([_convnext_image(image, settings) for image in images])
-
-
-def _convnext_image(image, settings):
-    size = settings["size"]
-    edge = size if isinstance(size, int) else size["shortest_edge"]
+                         if key in defaults and value is not None})
     if settings["do_resize"]:
         mode = MODES[settings["resample"]]
-        if edge < 384:
-            height, width = image.shape[-2:]
-            short, long = min(height, width), max(height, width)
-            target = int(edge / settings["crop_pct"])
-            stretched = int(target * long / short)
-            sides = (target, stretched) if height <= width else (stretched, target)
-            image = center_crop(vision.resize(image, sides, interpolation=mode, antialias=True),
-                                edge)
-        else:
-            image = vision.resize(image, (edge, edge), interpolation=mode, antialias=True)
+        images = [resize(image, settings, mode) for image in images]
+    return torch.stack([_finish(image, settings) for image in images])
+
+
+def _convnext_resize(image, settings, mode):
+    size = settings["size"]
+    edge = size if isinstance(size, int) else size["shortest_edge"]
+    if edge < 384:
+        target = int(edge / settings["crop_pct"])
+        return center_crop(_resize(image, shortest_edge(image, target), mode), edge)
+    return _resize(image, (edge, edge), mode)
+
+
+def _vit_resize(image, settings, mode):
+    size = settings["size"]
+    if isinstance(size, int):
+        return _resize(image, (size, size), mode)
+    if "shortest_edge" in size:
+        return _resize(image, shortest_edge(image, size["shortest_edge"]), mode)
+    return _resize(image, (size["height"], size["width"]), mode)
+
+
+def shortest_edge(image, target):
+    """(height, width) of an image whose shorter side becomes `target`."""
+    height, width = image.shape[-2:]
+    short, long = min(height, width), max(height, width)
+    stretched = int(target * long / short)
+    return (target, stretched) if height <= width else (stretched, target)
+
+
+def _resize(image, sides, mode):
+    return vision.resize(image, sides, interpolation=mode, antialias=True)
+
+
+def _finish(image, settings):
     factor = settings["rescale_factor"]
     if not settings["do_normalize"]:
         return image * factor if settings["do_rescale"] else image

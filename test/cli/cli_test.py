@@ -166,14 +166,18 @@ class CommandLine(ProgramTest):
         write_safetensors(inputs, {"pixel_values": ("F32", [1, 1, 4, 4], bytes(64))})
         self.check_failure(vizoo(*run), 1, "[model] pixel_values: expected 3 channels, as "
                                            "/num_channels says, got Float [1, 1, 4, 4].")
+        classes = [row["class"] for row in json.loads(vizoo("list", "--json").stdout)]
         self.check_failure(vizoo(*run, "--class", "Nothing"), 2,
-                           "[registry] class: expected one of ConvNextModel, "
-                           'ConvNextForImageClassification, ConvNextBackbone, got "Nothing".')
+                           f"[registry] class: expected one of {', '.join(classes)}, "
+                           'got "Nothing".')
         self.check_failure(vizoo(*run, "--set", "num_labels"), 2,
                            '[usage] --set: expected key=json, such as num_labels=7, got "num_labels".')
         self.check_failure(vizoo(*run, "--model-args", '{"a": 1}'), 2,
-                           "[usage] --model-args: expected {}: ConvNextForImageClassification takes "
-                           "no constructor arguments, got an object of 1 member.")
+                           "[usage] constructor arguments of ConvNextForImageClassification: "
+                           'expected none, got "a".')
+        self.check_failure(vizoo(*run, "--model-args", "[1]"), 2,
+                           "[usage] constructor arguments of ConvNextForImageClassification: "
+                           "expected a JSON object, got an array of 1 value.")
         write_safetensors(inputs, {"pixel_values": ("F32", [1, 3, 32, 32], bytes(12288))})
         run[-1] = "/dev/full/out.safetensors"
         result = vizoo(*run)
@@ -221,6 +225,20 @@ class Images(ProgramTest):
             scores = [prediction["score"] for prediction in line["predictions"]]
             self.assertEqual(len(scores), 5)
             self.assertEqual(scores, sorted(scores, reverse=True))
+
+    def test_every_shipped_classifier_scores_what_its_manifest_says(self):
+        rows = json.loads(pathlib.Path("weights/manifest.json").read_text())["checkpoints"]
+        self.assertEqual([row["name"] for row in rows], ["convnext-digits", "dinat-digits"])
+        for row in rows:
+            with self.subTest(row["name"]):
+                result = vizoo("classify", "--model", pathlib.Path("weights", row["path"]), "--json",
+                               IMAGES)
+                self.assertEqual((result.returncode, result.stderr), (0, ""))
+                lines = [json.loads(line) for line in result.stdout.splitlines()]
+                right = sum(f"label-{line['predictions'][0]['label']}.png" in line["image"]
+                            for line in lines)
+                self.assertEqual(len(lines), row["expected"]["shipped_images"])
+                self.assertEqual(right, row["expected"]["shipped_correct"])
 
     def test_a_bad_image_is_reported_and_the_rest_answered(self):
         images = sorted(IMAGES.glob("*.png"))[:3]

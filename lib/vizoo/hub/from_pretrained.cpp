@@ -239,7 +239,10 @@ std::shared_ptr<PretrainedModelImpl> make_model(const ModelEntry& entry,
                                                 const LoadOptions& options) {
   const auto source = (folder / "config.json").string();
   const auto config = load_config(folder, options);
-  auto model = name_source(source, [&] { return entry.make(config, source); });
+  Json arguments;
+  detail::read_model_arguments([&] { arguments = parse_json(options.model_args(), "model_args"); });
+  auto model =
+      name_source(source, [&] { return entry.make_with_arguments(config, source, arguments); });
   if (!options.overrides().empty()) {
     const auto unknown =
         unknown_overrides(options, read_json_file(folder / "config.json"), model->base_config());

@@ -46,6 +46,8 @@ struct LoadOptions {
   TORCH_ARG(std::string, variant);
   /// Config keys to override, applied in order.
   TORCH_ARG(ConfigOverrides, overrides);
+  /// Arguments of the constructor beside the config, a JSON object: {"add_pooling_layer": false}.
+  TORCH_ARG(std::string, model_args) = "{}";
   /// Filled in if given.
   TORCH_ARG(LoadReportPointer, report) = nullptr;
 };

@@ -1,6 +1,7 @@
 #include "vizoo/hub/legacy.h"
 
 #include <initializer_list>
+#include <string_view>
 
 #include "vizoo/core/config.h"
 #include "vizoo/core/error.h"
@@ -29,6 +30,25 @@ void set_num_labels(Json& config, const Json& count, const std::string& source) 
   config["label2id"] = labels.label2id;
 }
 
+// Second names of attributes (`attribute_map` upstream). A file's constructor arguments win over
+// them, so they mean something as overrides only.
+struct Alias {
+  std::string_view model_type;
+  std::string_view alias;
+  const char* name;
+};
+constexpr Alias kAliases[] = {
+    {"nat", "num_attention_heads", "num_heads"},
+    {"nat", "num_hidden_layers", "num_layers"},
+    {"dinat", "num_attention_heads", "num_heads"},
+    {"dinat", "num_hidden_layers", "num_layers"},
+};
+
+bool has_type(const Json& config, std::string_view model_type) {
+  const auto found = config.find("model_type");
+  return found != config.end() && *found == model_type;
+}
+
 }  // namespace
 
 void upgrade_config(Json& config, const std::string& source) {
@@ -54,6 +74,9 @@ void upgrade_config(Json& config, const std::string& source) {
     if (config.find("torch_dtype") == config.end()) config["torch_dtype"] = *found;
     config.erase("dtype");
   }
+  for (const auto& entry : kAliases) {
+    if (has_type(config, entry.model_type)) config.erase(std::string(entry.alias));
+  }
 }
 
 void override_config(Json& config, const std::string& key, Json value) {
@@ -62,6 +85,11 @@ void override_config(Json& config, const std::string& key, Json value) {
     const std::size_t current = found == config.end() ? 2 : found->size();
     if (value.is_number_integer() && value == Json(current)) return;
     set_num_labels(config, value, "override");
+    return;
+  }
+  for (const auto& entry : kAliases) {
+    if (entry.alias != key || !has_type(config, entry.model_type)) continue;
+    config[entry.name] = std::move(value);
     return;
   }
   if (key == "out_features") config.erase("out_indices");

@@ -14,7 +14,9 @@ namespace vizoo {
 void upgrade_config(Json& config, const std::string& source);
 
 /// Sets one key of a config as `from_pretrained(..., key=value)` does: `num_labels` makes new label
-/// maps if the number changes, `out_features` and `out_indices` replace each other.
+/// maps if the number changes, `out_features` and `out_indices` replace each other, and a second
+/// name
+/// (`num_attention_heads` for `num_heads` of NAT and DiNAT) sets what it stands for.
 void override_config(Json& config, const std::string& key, Json value);
 
 }  // namespace vizoo

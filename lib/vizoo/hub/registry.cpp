@@ -4,6 +4,8 @@
 
 #include "vizoo/core/error.h"
 #include "vizoo/models/convnext.h"
+#include "vizoo/models/dinat.h"
+#include "vizoo/models/nat.h"
 
 namespace vizoo {
 namespace {
@@ -40,11 +42,45 @@ std::string model_type(const Json& config, const std::string& source) {
 
 }  // namespace
 
+namespace detail {
+
+void check_model_arguments(const std::string& class_name,
+                           const Json& arguments,
+                           const std::vector<std::string>& names) {
+  const std::string subject = "constructor arguments of " + class_name;
+  if (!arguments.is_object()) {
+    throw UsageError("usage", subject, "a JSON object", describe_json(arguments));
+  }
+  for (const auto& [key, value] : arguments.get_ref<const Json::object_t&>()) {
+    if (std::find(names.begin(), names.end(), key) != names.end()) continue;
+    std::string known;
+    for (const auto& name : names) known += (known.empty() ? "" : ", ") + name;
+    throw UsageError("usage", subject, known.empty() ? "none" : known, quote(key));
+  }
+}
+
+void read_model_arguments(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const ConfigError& error) {
+    const std::string where = "[config]";
+    throw UsageError("[usage]" + std::string(error.what()).substr(where.size()));
+  }
+}
+
+}  // namespace detail
+
 const std::vector<ModelEntry>& registry() {
   static const std::vector<ModelEntry> table = {
       model_entry<ConvNextModelImpl>(Task::base_model),
       model_entry<ConvNextForImageClassificationImpl>(Task::image_classification),
       model_entry<ConvNextBackboneImpl>(Task::backbone),
+      model_entry<NatModelImpl>(Task::base_model),
+      model_entry<NatForImageClassificationImpl>(Task::image_classification),
+      model_entry<NatBackboneImpl>(Task::backbone),
+      model_entry<DinatModelImpl>(Task::base_model),
+      model_entry<DinatForImageClassificationImpl>(Task::image_classification),
+      model_entry<DinatBackboneImpl>(Task::backbone),
   };
   return table;
 }

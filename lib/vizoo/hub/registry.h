@@ -29,9 +29,17 @@ struct ModelEntry {
   std::string model_type;  ///< as in config.json
   Task task;
 
-  /// Builds the model; `source` names the config in messages. Throws ConfigError.
-  std::function<std::shared_ptr<PretrainedModelImpl>(const Json& config, const std::string& source)>
-      make;
+  /// Builds the model from its config and its constructor arguments (an object, {} for the
+  /// defaults); `source` names the config in messages. Throws ConfigError; UsageError for arguments
+  /// that the class does not take.
+  std::function<std::shared_ptr<PretrainedModelImpl>(
+      const Json& config, const std::string& source, const Json& arguments)>
+      make_with_arguments;
+
+  /// As make_with_arguments, with the default arguments.
+  std::shared_ptr<PretrainedModelImpl> make(const Json& config, const std::string& source) const {
+    return make_with_arguments(config, source, Json::object());
+  }
 
   /// All fields of the model's config, and the unknown keys it was loaded with.
   std::function<Json(const PretrainedModelImpl&)> config_json;
@@ -40,6 +48,34 @@ struct ModelEntry {
   std::vector<std::string> integer_keyed;
 };
 
+namespace detail {
+
+/// Throws UsageError unless `arguments` is an object that has only the keys `names`.
+void check_model_arguments(const std::string& class_name,
+                           const Json& arguments,
+                           const std::vector<std::string>& names);
+
+/// Runs `body`, which reads them; its ConfigErrors become UsageErrors.
+void read_model_arguments(const std::function<void()>& body);
+
+template <class Impl>
+std::shared_ptr<Impl> make_model(typename Impl::Config config, const Json& json) {
+  if constexpr (takes_arguments<Impl>::value) {
+    typename Impl::Arguments arguments;
+    std::vector<std::string> names;
+    Impl::Arguments::fields(arguments, [&](const char* key, auto&) { names.emplace_back(key); });
+    check_model_arguments(Impl::kClassName, json, names);
+    read_model_arguments(
+        [&] { arguments = config_from_json<typename Impl::Arguments>(json, "model_args"); });
+    return std::make_shared<Impl>(std::move(config), arguments);
+  } else {
+    check_model_arguments(Impl::kClassName, json, {});
+    return std::make_shared<Impl>(std::move(config));
+  }
+}
+
+}  // namespace detail
+
 /// The row of a model class.
 template <class Impl>
 ModelEntry model_entry(Task task) {
@@ -47,8 +83,8 @@ ModelEntry model_entry(Task task) {
   return {Impl::kClassName,
           Config::kModelType,
           task,
-          [](const Json& json, const std::string& source) {
-            return std::make_shared<Impl>(config_from_json<Config>(json, source));
+          [](const Json& json, const std::string& source, const Json& arguments) {
+            return detail::make_model<Impl>(config_from_json<Config>(json, source), arguments);
           },
           [](const PretrainedModelImpl& model) {
             return config_to_json(dynamic_cast<const Impl&>(model).config);

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <numeric>
-#include <sstream>
 
+#include "vizoo/core/config_checks.h"
 #include "vizoo/core/error.h"
 #include "vizoo/nn/activation.h"
 #include "vizoo/nn/drop_path.h"
@@ -15,54 +15,17 @@ namespace {
 using DataFormat = ConvNextLayerNormImpl::DataFormat;
 constexpr double kNormEps = 1e-6;  // upstream hard-codes it for all norms but the last
 
-// Far above any published model; they keep a hostile config from taking the machine down.
-constexpr int64_t kMaxStages = 16;
-constexpr int64_t kMaxLayers = 256;
-constexpr int64_t kMaxSize = 1 << 16;
-
-void expect_between(const char* field, int64_t value, int64_t least, int64_t most) {
-  if (value >= least && value <= most) return;
-  throw ConfigError("config",
-                    std::string("/") + field,
-                    "an integer from " + std::to_string(least) + " to " + std::to_string(most),
-                    std::to_string(value));
-}
-
-void expect_one_per_stage(const char* field, const std::vector<int64_t>& list, int64_t stages) {
-  if (static_cast<int64_t>(list.size()) < stages) {
-    throw ConfigError("config",
-                      std::string("/") + field,
-                      "a value for each of the " + std::to_string(stages) + " stages",
-                      std::to_string(list.size()) + " values");
-  }
-}
-
 }  // namespace
 
 void ConvNextConfig::resolve() {
-  expect_between("num_channels", num_channels, 1, kMaxSize);
-  expect_between("patch_size", patch_size, 1, kMaxSize);
-  expect_between("num_stages", num_stages, 1, kMaxStages);
-  expect_one_per_stage("hidden_sizes", hidden_sizes, num_stages);
-  expect_one_per_stage("depths", depths, num_stages);
-  expect_between("depths", static_cast<int64_t>(depths.size()), 1, kMaxStages);
-  int64_t layer_count = 0;
-  for (const auto size : hidden_sizes) expect_between("hidden_sizes", size, 1, kMaxSize);
-  for (const auto depth : depths) {
-    expect_between("depths", depth, 0, kMaxLayers);
-    layer_count += depth;
-  }
-  expect_between("depths", layer_count, 0, kMaxLayers);
-  if (!(drop_path_rate >= 0.0 && drop_path_rate < 1.0)) {
-    throw ConfigError(
-        "config", "/drop_path_rate", "a number in [0, 1)", std::to_string(drop_path_rate));
-  }
-  if (!(initializer_range >= 0.0)) {
-    throw ConfigError("config",
-                      "/initializer_range",
-                      "a number of at least 0",
-                      std::to_string(initializer_range));
-  }
+  check_integer("num_channels", num_channels, 1, kMaxSize);
+  check_integer("patch_size", patch_size, 1, kMaxSize);
+  check_integer("num_stages", num_stages, 1, kMaxStages);
+  check_one_per_stage("hidden_sizes", hidden_sizes.size(), num_stages);
+  check_one_per_stage("depths", depths.size(), num_stages);
+  for (const auto size : hidden_sizes) check_integer("hidden_sizes", size, 1, kMaxSize);
+  check_depths(depths);
+  check_rates(drop_path_rate, initializer_range);
   align_output_stages(static_cast<int64_t>(depths.size()));
 }
 
@@ -194,30 +157,9 @@ torch::Tensor ConvNextEncoderImpl::forward(torch::Tensor hidden_states,
 
 namespace {
 
-void check_pixel_values(const torch::Tensor& pixel_values, const ConvNextConfig& config) {
-  if (!pixel_values.defined()) {
-    throw ShapeError("model", "pixel_values", "a tensor [B, num_channels, H, W]", "none");
-  }
-  std::ostringstream got;
-  got << pixel_values.scalar_type() << " " << pixel_values.sizes();
-  if (pixel_values.dim() != 4 || !pixel_values.is_floating_point()) {
-    throw ShapeError(
-        "model", "pixel_values", "a floating-point tensor [B, num_channels, H, W]", got.str());
-  }
-  if (pixel_values.size(1) != config.num_channels) {
-    throw ShapeError("model",
-                     "pixel_values",
-                     std::to_string(config.num_channels) + " channels, as /num_channels says",
-                     got.str());
-  }
-  // Stem and down-samplings floor; each needs at least one full window.
-  const int64_t least = config.patch_size << (config.num_stages - 1);
-  if (pixel_values.size(2) < least || pixel_values.size(3) < least) {
-    throw ShapeError("model",
-                     "pixel_values",
-                     "a height and width of at least " + std::to_string(least),
-                     got.str());
-  }
+// Stem and down-samplings floor; each needs at least one full window.
+int64_t least_size(const ConvNextConfig& config) {
+  return config.patch_size << (config.num_stages - 1);
 }
 
 }  // namespace
@@ -240,7 +182,7 @@ ConvNextModelImpl::ConvNextModelImpl(ConvNextConfig model_config)
 
 BaseModelOutputWithPooling ConvNextModelImpl::forward(const torch::Tensor& pixel_values,
                                                       const ForwardOptions& options) {
-  check_pixel_values(pixel_values, config);
+  check_pixel_values(pixel_values, config.num_channels, least_size(config));
   BaseModelOutputWithPooling output;
   auto* hidden_states = wants_hidden_states(options) ? &output.hidden_states : nullptr;
   output.last_hidden_state = encoder->forward(embeddings->forward(pixel_values), hidden_states);
@@ -302,7 +244,7 @@ std::vector<int64_t> ConvNextBackboneImpl::channels() const {
 
 BackboneOutput ConvNextBackboneImpl::forward(const torch::Tensor& pixel_values,
                                              const ForwardOptions& options) {
-  check_pixel_values(pixel_values, config);
+  check_pixel_values(pixel_values, config.num_channels, least_size(config));
   std::vector<torch::Tensor> hidden_states;
   encoder->forward(embeddings->forward(pixel_values), &hidden_states);
   BackboneOutput output;

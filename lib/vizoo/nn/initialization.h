@@ -21,6 +21,15 @@ class NoInitGuard {
   bool previous_;
 };
 
+/// A module that knows how its own parameters start: `PretrainedModelImpl::initialize_module` asks
+/// it. For those that are constant from the constructor on but too large to be set under
+/// NoInitGuard.
+class SelfInitializing {
+ public:
+  virtual ~SelfInitializing() = default;
+  virtual void initialize_own_parameters() = 0;
+};
+
 /// An uninitialised float32 parameter of this shape. Under NoInitGuard it has the shape but no
 /// memory yet: loading gives it its data after the checkpoint has been found to fit.
 torch::Tensor empty_parameter(at::IntArrayRef shape);

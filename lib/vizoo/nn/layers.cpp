@@ -19,11 +19,17 @@ void reset_parameters(torch::Tensor& weight, torch::Tensor& bias) {
   torch::nn::init::uniform_(bias, -bound, bound);
 }
 
+// An absent one is registered as well, as in torch; it must not ask for a gradient.
+torch::Tensor register_bias(torch::nn::Module& module, bool present, int64_t size) {
+  return module.register_parameter(
+      "bias", present ? empty_parameter({size}) : torch::Tensor(), /*requires_grad=*/present);
+}
+
 }  // namespace
 
 LinearImpl::LinearImpl(int64_t in_features, int64_t out_features, bool with_bias) {
   weight = register_parameter("weight", empty_parameter({out_features, in_features}));
-  bias = register_parameter("bias", with_bias ? empty_parameter({out_features}) : torch::Tensor());
+  bias = register_bias(*this, with_bias, out_features);
   reset_parameters(weight, bias);
 }
 
@@ -36,8 +42,7 @@ Conv2dImpl::Conv2dImpl(int64_t in_channels, int64_t out_channels, Conv2dOptions 
   const int64_t k = options.kernel_size();
   weight = register_parameter(
       "weight", empty_parameter({out_channels, in_channels / options.groups(), k, k}));
-  bias = register_parameter("bias",
-                            options.bias() ? empty_parameter({out_channels}) : torch::Tensor());
+  bias = register_bias(*this, options.bias(), out_channels);
   reset_parameters(weight, bias);
 }
 

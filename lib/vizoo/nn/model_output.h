@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -21,6 +22,8 @@ struct BaseModelOutputWithPooling {
   torch::Tensor pooler_output;               ///< [B, hidden]; undefined if the model has no pooler
   std::vector<torch::Tensor> hidden_states;  ///< on request
   std::vector<torch::Tensor> attentions;     ///< on request, by models with attention
+  /// hidden_states as [B, C, H, W], by NAT and DiNAT.
+  std::vector<torch::Tensor> reshaped_hidden_states;
 
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor&& visit) {
@@ -28,6 +31,7 @@ struct BaseModelOutputWithPooling {
     visit("pooler_output", self.pooler_output);
     visit("hidden_states", self.hidden_states);
     visit("attentions", self.attentions);
+    visit("reshaped_hidden_states", self.reshaped_hidden_states);
   }
 };
 
@@ -37,6 +41,8 @@ struct ImageClassifierOutput {
   torch::Tensor logits;                      ///< [B, num_labels], before softmax or sigmoid
   std::vector<torch::Tensor> hidden_states;  ///< on request
   std::vector<torch::Tensor> attentions;     ///< on request, by models with attention
+  /// hidden_states as [B, C, H, W], by NAT and DiNAT.
+  std::vector<torch::Tensor> reshaped_hidden_states;
 
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor&& visit) {
@@ -44,6 +50,7 @@ struct ImageClassifierOutput {
     visit("logits", self.logits);
     visit("hidden_states", self.hidden_states);
     visit("attentions", self.attentions);
+    visit("reshaped_hidden_states", self.reshaped_hidden_states);
   }
 };
 
@@ -84,16 +91,18 @@ NamedTensors named_tensors(const Output& output, const std::string& prefix = "")
 }
 
 /// What Transformers returns with `return_dict=False`: the fields that are set, in order; each
-/// entry is one tensor or the tensors of one tuple.
+/// entry is one tensor or the tensors of one tuple. `pooler_output` keeps its place, undefined if
+/// the model has no pooler; `reshaped_hidden_states` is no part of the tuple.
 template <class Output>
 std::vector<std::vector<torch::Tensor>> to_tuple(const Output& output) {
   std::vector<std::vector<torch::Tensor>> tuple;
-  Output::fields(output, [&](const char*, const auto& value) {
+  Output::fields(output, [&](const char* key, const auto& value) {
     using Value = std::decay_t<decltype(value)>;
+    const std::string_view name = key;
     if constexpr (std::is_same_v<Value, torch::Tensor>) {
-      if (value.defined()) tuple.push_back({value});
+      if (value.defined() || name == "pooler_output") tuple.push_back({value});
     } else {
-      if (!value.empty()) tuple.push_back(value);
+      if (!value.empty() && name != "reshaped_hidden_states") tuple.push_back(value);
     }
   });
   return tuple;

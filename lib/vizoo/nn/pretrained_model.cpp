@@ -1,5 +1,7 @@
 #include "vizoo/nn/pretrained_model.h"
 
+#include <sstream>
+
 #include "vizoo/core/error.h"
 #include "vizoo/nn/layers.h"
 
@@ -48,6 +50,8 @@ void PretrainedModelImpl::initialize_module(torch::nn::Module& module) const {
   } else if (auto* norm = dynamic_cast<nn::LayerNormImpl*>(&module)) {
     norm->weight.fill_(1.0);
     norm->bias.zero_();
+  } else if (auto* own = dynamic_cast<nn::SelfInitializing*>(&module)) {
+    own->initialize_own_parameters();
   }
 }
 
@@ -80,6 +84,32 @@ NamedTensors BackboneImpl::forward_named(const NamedArguments& arguments,
   const auto pixel_values = take(rest, "pixel_values");
   expect_none_left(*this, rest, "pixel_values");
   return named_tensors(forward(pixel_values, options));
+}
+
+void check_pixel_values(const torch::Tensor& pixel_values,
+                        int64_t num_channels,
+                        int64_t least_size) {
+  if (!pixel_values.defined()) {
+    throw ShapeError("model", "pixel_values", "a tensor [B, num_channels, H, W]", "none");
+  }
+  std::ostringstream got;
+  got << pixel_values.scalar_type() << " " << pixel_values.sizes();
+  if (pixel_values.dim() != 4 || !pixel_values.is_floating_point()) {
+    throw ShapeError(
+        "model", "pixel_values", "a floating-point tensor [B, num_channels, H, W]", got.str());
+  }
+  if (pixel_values.size(1) != num_channels) {
+    throw ShapeError("model",
+                     "pixel_values",
+                     std::to_string(num_channels) + " channels, as /num_channels says",
+                     got.str());
+  }
+  if (pixel_values.size(2) < least_size || pixel_values.size(3) < least_size) {
+    throw ShapeError("model",
+                     "pixel_values",
+                     "a height and width of at least " + std::to_string(least_size),
+                     got.str());
+  }
 }
 
 void copy_state(const torch::nn::Module& from, torch::nn::Module& to) {

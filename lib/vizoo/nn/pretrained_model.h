@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "vizoo/core/config.h"
@@ -46,7 +47,7 @@ class PretrainedModelImpl : public torch::nn::Module {
 
   /// Initialises the parameters that `module` itself holds, as `_init_weights` does upstream.
   /// The default: weights of linear and convolution layers from N(0, initializer_range), biases 0;
-  /// norms 1 and 0.
+  /// norms 1 and 0; what is nn::SelfInitializing as it says.
   virtual void initialize_module(torch::nn::Module& module) const;
 
   /// Calls forward with arguments by name and returns the outputs by name. Throws UsageError for an
@@ -102,6 +103,12 @@ class BackboneImpl : public PretrainedModelImpl {
   virtual std::vector<int64_t> channels() const = 0;
 };
 
+/// Throws ShapeError unless `pixel_values` is a floating-point tensor [B, num_channels, H, W] with
+/// H and W of at least `least_size`.
+void check_pixel_values(const torch::Tensor& pixel_values,
+                        int64_t num_channels,
+                        int64_t least_size);
+
 /// What `AutoModel*` return: shared ownership of a model by its task.
 using VisionModel = std::shared_ptr<VisionModelImpl>;
 using ImageClassifier = std::shared_ptr<ImageClassifierImpl>;
@@ -110,8 +117,16 @@ using Backbone = std::shared_ptr<BackboneImpl>;
 /// Copies parameters, buffers and the training flag. Both modules must have the same structure.
 void copy_state(const torch::nn::Module& from, torch::nn::Module& to);
 
-/// Implements what depends on the concrete class: `Derived` needs a constructor from `ConfigType`,
-/// and `static constexpr const char* kClassName, *kBaseModelPrefix`.
+/// Whether a model class has constructor arguments beside its config: `using Arguments`, a struct
+/// with `fields` as a config has, and a member `arguments` of that type.
+template <class Model, class = void>
+struct takes_arguments : std::false_type {};
+template <class Model>
+struct takes_arguments<Model, std::void_t<typename Model::Arguments>> : std::true_type {};
+
+/// Implements what depends on the concrete class: `Derived` needs a constructor from `ConfigType`
+/// (and `Arguments`, if it has them), and `static constexpr const char* kClassName,
+/// *kBaseModelPrefix`.
 template <class Derived, class ConfigType, class Interface>
 class PretrainedModel : public Interface {
  public:
@@ -133,7 +148,12 @@ class PretrainedModel : public Interface {
   std::shared_ptr<torch::nn::Module> clone(
       const std::optional<torch::Device>& device = std::nullopt) const override {
     const nn::NoInitGuard no_init;
-    auto copy = std::make_shared<Derived>(config);
+    std::shared_ptr<Derived> copy;
+    if constexpr (takes_arguments<Derived>::value) {
+      copy = std::make_shared<Derived>(config, static_cast<const Derived&>(*this).arguments);
+    } else {
+      copy = std::make_shared<Derived>(config);
+    }
     copy_state(*this, *copy);
     if (device) copy->to(*device);
     return copy;

@@ -7,6 +7,7 @@
 
 #include "vizoo/vision/convnext_image_processor.h"
 #include "vizoo/vision/processor_json.h"
+#include "vizoo/vision/vit_image_processor.h"
 
 namespace vizoo {
 namespace {
@@ -32,6 +33,7 @@ Entry entry(std::string_view family, std::vector<std::string_view> model_types) 
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> table = {
       entry<ConvNextImageProcessor, ConvNextImageProcessorConfig>("ConvNext", {"convnext"}),
+      entry<ViTImageProcessor, ViTImageProcessorConfig>("ViT", {"nat", "dinat"}),
   };
   return table;
 }

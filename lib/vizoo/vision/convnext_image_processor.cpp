@@ -15,8 +15,7 @@ constexpr int64_t kWarpSize = 384;
 
 ConvNextImageProcessor::ConvNextImageProcessor(ConvNextImageProcessorConfig config)
     : config_(std::move(config)) {
-  check_size_dict(config_.size, "/size");
-  detail::resample_from_integer(config_.resample, "/resample");
+  config_.check();
 }
 
 std::unique_ptr<ConvNextImageProcessor> ConvNextImageProcessor::from_json(
@@ -29,24 +28,15 @@ std::unique_ptr<ConvNextImageProcessor> ConvNextImageProcessor::from_json(
   }
   auto config = detail::processor_config_from_json<ConvNextImageProcessorConfig>(
       json, source, /*square_sizes=*/false);
-  check_size_dict(config.size, source + ": /size");
-  detail::resample_from_integer(config.resample, source + ": /resample");
+  config.check(source + ": ");
   auto processor = std::make_unique<ConvNextImageProcessor>(std::move(config));
   processor->loaded_json_ = loaded.dump();
   return processor;
 }
 
 ProcessorSettings ConvNextImageProcessor::settings() const {
-  ProcessorSettings settings;
-  settings.do_resize = config_.do_resize;
-  settings.size = config_.size;
-  settings.resample = static_cast<Resample>(config_.resample);
+  auto settings = config_.settings();
   settings.crop_pct = config_.crop_pct;
-  settings.do_rescale = config_.do_rescale;
-  settings.rescale_factor = config_.rescale_factor;
-  settings.do_normalize = config_.do_normalize;
-  settings.image_mean = config_.image_mean;
-  settings.image_std = config_.image_std;
   return settings;
 }
 

@@ -1,42 +1,24 @@
 #pragma once
 
-#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "vizoo/vision/image_processor.h"
+#include "vizoo/vision/image_processor_attributes.h"
 
 namespace vizoo {
 
 /// Attributes of ConvNextImageProcessor under their names in preprocessor_config.json.
-struct ConvNextImageProcessorConfig {
-  bool do_resize = true;
-  SizeDict size{{"shortest_edge", 384}};
-  double crop_pct = 224.0 / 256.0;  ///< in use for a shortest edge below 384 only
-  int64_t resample = 2;             ///< Pillow's number: bilinear
-  bool do_rescale = true;
-  double rescale_factor = 1.0 / 255.0;
-  bool do_normalize = true;
-  std::vector<double> image_mean{0.5, 0.5, 0.5};
-  std::vector<double> image_std{0.5, 0.5, 0.5};
+struct ConvNextImageProcessorConfig : ImageProcessorAttributes {
+  /// A shortest edge of 384 pixels.
+  ConvNextImageProcessorConfig() { size = {{"shortest_edge", 384}}; }
 
-  /// Keys of the file that no field claims, as JSON text; written back unchanged.
-  std::map<std::string, std::string> unknown;
+  double crop_pct = 224.0 / 256.0;  ///< in use for a shortest edge below 384 only
 
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor&& visit) {
-    visit("do_resize", self.do_resize);
-    visit("size", self.size);
+    ImageProcessorAttributes::fields(self, visit);
     visit("crop_pct", self.crop_pct);
-    visit("resample", self.resample);
-    visit("do_rescale", self.do_rescale);
-    visit("rescale_factor", self.rescale_factor);
-    visit("do_normalize", self.do_normalize);
-    visit("image_mean", self.image_mean);
-    visit("image_std", self.image_std);
   }
 };
 

@@ -123,6 +123,9 @@ class ImageProcessor {
   /// Attributes as the pipeline sees them.
   virtual ProcessorSettings settings() const = 0;
 
+  /// Whether a plain number in `size` means a square, else the shortest edge.
+  virtual bool square_sizes() const { return false; }
+
   ImageBackend backend = ImageBackend::Pil;
 
   /// Which Pillow the Pil backend follows; see PassOrder.

@@ -13,8 +13,13 @@ A family is an object with
     kinks(case)      (optional) [(module type, function of the input tensor that is zero at a kink)]
     processor        (optional) the image processor: random_config(rng, backend),
                      random_call(rng, backend), and the torchvision backend's reference
+                     (image_processor.py)
+    faults           what --self-test breaks: {"norms": module type names, "activations": {module
+                     type name: attribute}}
 """
 
 from parity.families.convnext import ConvNext
+from parity.families.dinat import Dinat
+from parity.families.nat import Nat
 
-FAMILIES = {family.name: family for family in (ConvNext(),)}
+FAMILIES = {family.name: family for family in (ConvNext(), Nat(), Dinat())}

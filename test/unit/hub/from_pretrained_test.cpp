@@ -287,7 +287,8 @@ TEST_CASE("configs that name no model of ours say which there are", "[hub]") {
   write_file_atomically(folder / "config.json", R"({"model_type": "bert"})", FileKind::config);
   CHECK(load_error(folder) ==
         "[registry] DIR/config.json: /model_type: expected a model for image-classification, got "
-        "\"bert\". Classes for it: ConvNextForImageClassification.");
+        "\"bert\". Classes for it: ConvNextForImageClassification, NatForImageClassification, "
+        "DinatForImageClassification.");
   write_file_atomically(folder / "config.json", "{}", FileKind::config);
   CHECK(load_error(folder) ==
         "[config] DIR/config.json: /model_type: expected a string such as \"convnext\", got "

@@ -42,3 +42,20 @@ TEST_CASE("overrides act as keyword arguments of from_pretrained do", "[hub]") {
   override_config(config, "hidden_act", "relu");
   CHECK(config["hidden_act"] == "relu");
 }
+
+TEST_CASE("second names of NAT's and DiNAT's attributes mean something as overrides", "[hub]") {
+  for (const char* model_type : {"nat", "dinat"}) {
+    Json config = {{"model_type", model_type},
+                   {"num_heads", {1, 2}},
+                   {"num_attention_heads", {4, 8}},
+                   {"num_hidden_layers", 7}};
+    upgrade_config(config, "config.json");  // in a file the constructor's argument wins
+    CHECK(config == Json({{"model_type", model_type}, {"num_heads", {1, 2}}}));
+    override_config(config, "num_attention_heads", Json::array({2, 4}));
+    override_config(config, "num_hidden_layers", 9);
+    CHECK(config == Json({{"model_type", model_type}, {"num_heads", {2, 4}}, {"num_layers", 9}}));
+  }
+  Json other = {{"model_type", "convnext"}, {"num_attention_heads", 3}};
+  upgrade_config(other, "config.json");
+  CHECK(other["num_attention_heads"] == 3);
+}

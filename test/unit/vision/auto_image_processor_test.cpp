@@ -42,6 +42,21 @@ TEST_CASE("the class is found by any of its names, or by the model") {
   }
 }
 
+TEST_CASE("NAT and DiNAT are processed as ViT is") {
+  for (const char* model_type : {"nat", "dinat"}) {
+    const TemporaryFolder folder;
+    write(folder / "preprocessor_config.json", R"({"size": 224, "resample": 3})");
+    write(folder / "config.json", std::string(R"({"model_type": ")") + model_type + "\"}");
+    const auto processor = AutoImageProcessor::from_pretrained(folder.path());
+    CHECK(processor->type_name() == "ViTImageProcessor");
+    CHECK(processor->settings().size == SizeDict{{"height", 224}, {"width", 224}});
+    CHECK(processor->square_sizes());
+    write(folder / "preprocessor_config.json",
+          R"({"feature_extractor_type": "ViTFeatureExtractor"})");
+    CHECK(AutoImageProcessor::from_pretrained(folder.path())->type_name() == "ViTImageProcessor");
+  }
+}
+
 TEST_CASE("a processor_config.json may hold the image processor") {
   const TemporaryFolder folder;
   write(folder / "processor_config.json",
@@ -88,14 +103,14 @@ TEST_CASE("what cannot be loaded is named") {
   CHECK(load().rfind("[processor] " + source, 0) == 0);
   write(folder / "preprocessor_config.json", R"({"image_processor_type": "NoImageProcessor"})");
   CHECK(load() == "[processor] " + source +
-                      ": /image_processor_type: expected one of ConvNextImageProcessor, got "
-                      "\"NoImageProcessor\".");
+                      ": /image_processor_type: expected one of ConvNextImageProcessor, "
+                      "ViTImageProcessor, got \"NoImageProcessor\".");
   write(folder / "preprocessor_config.json", R"({"image_processor_type": 3})");
   CHECK(load() == "[processor] " + source + ": /image_processor_type: expected a string, got 3.");
   write(folder / "preprocessor_config.json", "{}");
   write(folder / "config.json", R"({"model_type": "bert"})");
   CHECK(load() == "[processor] " + (folder / "config.json").string() +
-                      ": /model_type: expected one of convnext, got \"bert\".");
+                      ": /model_type: expected one of convnext, dinat, nat, got \"bert\".");
   write(folder / "preprocessor_config.json", "[1]");
   CHECK(load() == "[processor] " + source + ": expected a JSON object, got an array of 1 value.");
 }

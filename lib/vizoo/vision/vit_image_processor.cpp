@@ -1,0 +1,39 @@
+// https://github.com/huggingface/transformers/blob/v4.37.2/src/transformers/models/vit/image_processing_vit.py
+#include "vizoo/vision/vit_image_processor.h"
+
+#include "vizoo/vision/processor_json.h"
+
+namespace vizoo {
+
+ViTImageProcessor::ViTImageProcessor(ViTImageProcessorConfig config) : config_(std::move(config)) {
+  config_.check();
+}
+
+std::unique_ptr<ViTImageProcessor> ViTImageProcessor::from_json(std::string_view text,
+                                                                const std::string& source) {
+  const Json json = detail::as_processor_error([&] { return parse_json(text, source); });
+  auto config = detail::processor_config_from_json<ViTImageProcessorConfig>(
+      json, source, /*square_sizes=*/true);
+  config.check(source + ": ");
+  auto processor = std::make_unique<ViTImageProcessor>(std::move(config));
+  processor->loaded_json_ = json.dump();
+  return processor;
+}
+
+ImageGeometry ViTImageProcessor::geometry(const ImageSize& image,
+                                          const ProcessorSettings& settings) const {
+  if (!settings.do_resize) return {};
+  const auto& size = settings.size;
+  if (size.count("height") != 0 && size.count("width") != 0) {
+    return {ImageSize{size.at("height"), size.at("width")}, std::nullopt};
+  }
+  if (backend == ImageBackend::Torchvision && size.size() == 1 &&
+      size.count("shortest_edge") != 0) {
+    return {shortest_edge_size(image, size.at("shortest_edge")), std::nullopt};
+  }
+  throw ConfigError("processor", "/size", "the keys height and width", "other keys");
+}
+
+std::string ViTImageProcessor::attributes_json() const { return config_to_json(config_).dump(); }
+
+}  // namespace vizoo

@@ -1,0 +1,26 @@
+"""Random ViTImageProcessor configurations, for the families that use it."""
+
+from parity import torchvision_reference
+from parity.families.image_processor import ImageProcessorFamily
+
+
+class ViTProcessor(ImageProcessorFamily):
+    name = "ViT"
+    torchvision_class = "ViTImageProcessor"
+    torchvision_steps = staticmethod(torchvision_reference.vit)
+
+    def __init__(self, model_type):
+        self.model_type = model_type
+
+    def random_size(self, rng, backend):
+        height, width = (rng.choice((rng.randint(1, 64), rng.randint(65, 300), 224, 384))
+                         for _ in range(2))
+        forms = [height, {"height": height, "width": height}, {"height": height, "width": width}]
+        # The fast class alone keeps the aspect of an image; lists are an older form.
+        forms.append({"shortest_edge": height} if backend == "torchvision" else [height, width])
+        return rng.choice(forms)
+
+    def one_size(self, config, call):
+        size = call.get("size", config.get("size", 224))
+        keeps_aspect = isinstance(size, dict) and "shortest_edge" in size
+        return call.get("do_resize", config.get("do_resize", True)) and not keeps_aspect
