@@ -8,6 +8,8 @@ install(TARGETS vizoo_core vizoo_ops vizoo EXPORT vizooTargets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
   FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+# Beside libvizoo_ops.so, where it looks for it.
+install(FILES "${PROJECT_SOURCE_DIR}/python/vizoo_natten.py" DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT vizooTargets NAMESPACE vizoo:: DESTINATION ${VIZOO_PACKAGE_DIR})
 configure_package_config_file(
   "${CMAKE_CURRENT_LIST_DIR}/vizooConfig.cmake.in" "${PROJECT_BINARY_DIR}/vizooConfig.cmake"

@@ -1,22 +1,27 @@
 #!/usr/bin/env python3
-"""Trains weights/convnext-digits, the small checkpoint that ships with vizoo.
+"""Trains a small checkpoint that ships with vizoo: weights/convnext-digits or weights/dinat-digits.
 
-Transformers trains a ConvNextForImageClassification on scikit-learn's handwritten digits and saves
-it with save_pretrained, so the folder holds what any Transformers user would have. Run it with the
-reference environment (a few minutes on two cores):
+Transformers trains an image classifier on scikit-learn's handwritten digits and saves it with
+save_pretrained, so the folder holds what any Transformers user would have. Run it with the
+reference environment (some minutes on two cores):
 
     scripts/reference_env.sh && .venv-reference/bin/python scripts/make_demo_checkpoint.py
+
+With the argument `dinat` it makes the other one: Transformers' DiNAT runs over
+python/vizoo_natten.py, hence over libvizoo_ops.so, in training and in the test.
 
 The split, the seeds and the number of threads are fixed. Another CPU or another version of the
 packages may still round differently and end in slightly different weights.
 """
 
 import argparse
+import collections
 import hashlib
 import json
 import math
 import pathlib
 import shutil
+import sys
 import time
 
 import numpy as np
@@ -30,14 +35,12 @@ import torch.nn.functional as F
 import transformers
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-NAME = "convnext-digits"
 SEED = 20240601
-THREADS = 2
 IMAGE_SIZE = 32
+DINAT_IMAGE_SIZE = 48
 TEST_IMAGES = 360  # a fifth of the 1,797
 CLASSES = 10
 SHIPPED_PER_CLASS = 2
-README = pathlib.Path(__file__).with_name("demo_checkpoint_readme.txt")
 
 
 def load_digits():
@@ -64,7 +67,18 @@ def render(image):
     return picture.convert("RGB")
 
 
-def make_processor():
+# What is trained under a name. `readme` is the template of the checkpoint's README.md beside this
+# script; `images_in` is the folder of test images in weights/, written by the demo that owns it.
+Demo = collections.namedtuple(
+    "Demo", "name make_processor make_model epochs threads readme images_in licence")
+
+
+def class_labels():
+    names = {label: str(label) for label in range(CLASSES)}
+    return {"id2label": names, "label2id": {name: label for label, name in names.items()}}
+
+
+def make_convnext_processor():
     # A shortest edge below 384 means: resize to int(32 / 0.875) = 36, then cut out the middle 32.
     return transformers.ConvNextImageProcessor(
         size={"shortest_edge": IMAGE_SIZE},
@@ -73,19 +87,50 @@ def make_processor():
     )
 
 
-def make_model():
-    names = {label: str(label) for label in range(CLASSES)}
-    config = transformers.ConvNextConfig(
+def make_convnext():
+    return transformers.ConvNextForImageClassification(transformers.ConvNextConfig(
         image_size=IMAGE_SIZE,
         patch_size=2,
         hidden_sizes=[16, 32, 64, 128],
         depths=[1, 1, 2, 1],
         layer_scale_init_value=0.1,
         drop_path_rate=0.1,
-        id2label=names,
-        label2id={name: label for label, name in names.items()},
+        **class_labels(),
+    ))
+
+
+def make_dinat_processor():
+    return transformers.ViTImageProcessor(
+        size={"height": DINAT_IMAGE_SIZE, "width": DINAT_IMAGE_SIZE},
+        resample=PIL.Image.Resampling.BICUBIC,
     )
-    return transformers.ConvNextForImageClassification(config)
+
+
+def make_dinat():
+    # As in the published models at 224 pixels, kernel size times the largest dilation is the size
+    # of the picture at each level: 12, 6, 3.
+    return transformers.DinatForImageClassification(transformers.DinatConfig(
+        embed_dim=32,
+        depths=[2, 2, 2],
+        num_heads=[2, 4, 8],
+        kernel_size=3,
+        dilations=[[1, 4], [1, 2], [1, 1]],
+        mlp_ratio=2.0,
+        layer_scale_init_value=0.1,
+        drop_path_rate=0.1,
+        **class_labels(),
+    ))
+
+
+DEMOS = {
+    "convnext": Demo(
+        "convnext-digits", make_convnext_processor, make_convnext, 90, 2,
+        "demo_checkpoint_readme.txt", "convnext-digits/images",
+        "Apache-2.0 (weights); CC-BY-4.0 (images, from the UCI handwritten digits)"),
+    "dinat": Demo(
+        "dinat-digits", make_dinat_processor, make_dinat, 60, 1,
+        "demo_checkpoint_readme_dinat.txt", "convnext-digits/images", "Apache-2.0"),
+}
 
 
 def augment(pixel_values, generator):
@@ -157,8 +202,11 @@ def predict(folder, pictures):
 
 
 def write_images(folder, pictures, labels):
-    """The first two test images of each class, in the order of the split: nothing is picked."""
-    folder.mkdir()
+    """The first two test images of each class, in the order of the split: nothing is picked.
+
+    Writes those that are not there yet.
+    """
+    folder.mkdir(exist_ok=True, parents=True)
     chosen = [
         index
         for label in range(CLASSES)
@@ -167,7 +215,8 @@ def write_images(folder, pictures, labels):
     paths = []
     for number, index in enumerate(chosen):
         paths.append(folder / f"digit-{number:02d}-label-{labels[index].item()}.png")
-        pictures[index].save(paths[-1], optimize=True)
+        if not paths[-1].exists():
+            pictures[index].save(paths[-1], optimize=True)
     return paths, labels[chosen]
 
 
@@ -180,50 +229,62 @@ def describe_file(path, folder):
     }
 
 
-def write_manifest(path, folder, expected):
+def write_manifest(path, demo, class_name, folder, expected):
     """Adds or replaces the row of this checkpoint in weights/manifest.json."""
     rows = json.loads(path.read_text())["checkpoints"] if path.exists() else []
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "README.md")
     row = {
-        "name": NAME,
-        "class": "ConvNextForImageClassification",
-        "path": NAME,
+        "name": demo.name,
+        "class": class_name,
+        "path": demo.name,
         "source": "scripts/make_demo_checkpoint.py",
-        "licence": "Apache-2.0 (weights); CC-BY-4.0 (images, from the UCI handwritten digits)",
+        "licence": demo.licence,
         "expected": expected,
         "files": [describe_file(file, folder) for file in files],
     }
-    rows = sorted([r for r in rows if r["name"] != NAME] + [row], key=lambda r: r["name"])
+    rows = sorted([r for r in rows if r["name"] != demo.name] + [row], key=lambda r: r["name"])
     path.write_text(json.dumps({"checkpoints": rows}, indent=2) + "\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", nargs="?", choices=DEMOS, default="convnext")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "weights",
                         help="folder of manifest.json and of the checkpoint's folder")
-    parser.add_argument("--epochs", type=int, default=90)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--ops-library", type=pathlib.Path,
+                        default=ROOT / "build/release/lib/libvizoo_ops.so",
+                        help="libvizoo_ops.so, which DiNAT needs")
     arguments = parser.parse_args()
+    demo = DEMOS[arguments.model]
+    epochs = arguments.epochs or demo.epochs
+    if arguments.model == "dinat":
+        sys.path.insert(0, str(ROOT / "python"))
+        import vizoo_natten
 
-    torch.set_num_threads(THREADS)
+        vizoo_natten.install(arguments.ops_library)
+
+    torch.set_num_threads(demo.threads)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(SEED)
     (train_pictures, train_labels), (test_pictures, test_labels) = load_digits()
-    processor = make_processor()
+    processor = demo.make_processor()
     pixel_values = processor(train_pictures, return_tensors="pt")["pixel_values"]
-    model = make_model()
+    model = demo.make_model()
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{len(train_labels)} images to train on, {len(test_labels)} to test, "
           f"{parameters} parameters")
-    train(model, pixel_values, train_labels, arguments.epochs)
+    train(model, pixel_values, train_labels, epochs)
 
-    folder = arguments.output / NAME
+    folder = arguments.output / demo.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     (folder / "model.safetensors").chmod(0o644)  # safetensors writes it for its owner alone
     test_correct = int((predict(folder, test_pictures) == test_labels).sum())
-    paths, shipped_labels = write_images(folder / "images", test_pictures, test_labels)
+    paths, shipped_labels = write_images(
+        arguments.output / demo.images_in, test_pictures, test_labels)
     shipped = predict(folder, [PIL.Image.open(path).convert("RGB") for path in paths])
     shipped_correct = int((shipped == shipped_labels).sum())
     expected = {
@@ -233,9 +294,10 @@ def main():
         "shipped_images": len(paths),
         "shipped_correct": shipped_correct,
     }
-    (folder / "README.md").write_text(README.read_text().format(
+    template = pathlib.Path(__file__).with_name(demo.readme).read_text()
+    (folder / "README.md").write_text(template.format(
         accuracy=100 * test_correct / len(test_labels),
-        epochs=arguments.epochs,
+        epochs=epochs,
         model_bytes=(folder / "model.safetensors").stat().st_size,
         numpy=np.__version__,
         parameters=parameters,
@@ -247,7 +309,8 @@ def main():
         transformers=transformers.__version__,
         **expected,
     ))
-    write_manifest(arguments.output / "manifest.json", folder, expected)
+    write_manifest(
+        arguments.output / "manifest.json", demo, type(model).__name__, folder, expected)
     print(json.dumps(expected))
 
 
