@@ -59,8 +59,7 @@ __attribute__((always_inline)) inline Float16 to_float16(float value) {
   const uint32_t sign = (bits >> 16) & 0x8000u;
   const uint32_t magnitude = bits & 0x7fffffffu;
   // Normal: move the exponent's bias from 127 to 15 and round away 13 bits.
-  const uint32_t normal =
-      (magnitude - (112u << 23) + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
+  const uint32_t normal = (magnitude - (112u << 23) + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
   // Subnormal: adding 0.5 makes the hardware round to multiples of 2^-24.
   const float shifted = half_bits::bit_cast<float>(magnitude) + 0.5f;
   const uint32_t subnormal = half_bits::bit_cast<uint32_t>(shifted) - 0x3f000000u;

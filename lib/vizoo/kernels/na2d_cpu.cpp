@@ -88,7 +88,8 @@ std::size_t forward_workspace(const Na2dShape& shape, std::size_t element_size) 
   const std::size_t token = padded_token(shape, element_size);
   const std::size_t rows = static_cast<std::size_t>(forward_key_rows(shape));
   const std::size_t copied = rows * static_cast<std::size_t>(shape.width) * token;
-  return (kBatch + 2) * token + kBatch * window(shape, element_size) + 2 * copied + kParts * kAlignment;
+  return (kBatch + 2) * token + kBatch * window(shape, element_size) + 2 * copied +
+         kParts * kAlignment;
 }
 
 std::size_t backward_workspace(const Na2dShape& shape, std::size_t element_size) {
@@ -98,8 +99,8 @@ std::size_t backward_workspace(const Na2dShape& shape, std::size_t element_size)
   const std::size_t owned = static_cast<std::size_t>(backward_rows(shape)) * width * token;
   const std::size_t bias_rows = 2 * static_cast<std::size_t>(shape.kernel_size[0]) - 1;
   const std::size_t bias_columns = 2 * static_cast<std::size_t>(shape.kernel_size[1]) + 7;
-  return (2 * kBatch + 2) * token + 2 * kBatch * window(shape, element_size) + bias_rows * bias_columns * element_size +
-         2 * read + 2 * owned + kParts * kAlignment;
+  return (2 * kBatch + 2) * token + 2 * kBatch * window(shape, element_size) +
+         bias_rows * bias_columns * element_size + 2 * read + 2 * owned + kParts * kAlignment;
 }
 
 }  // namespace vizoo::kernels

@@ -50,7 +50,6 @@ struct Na2dBackward {
   Na2dTensor<const T> key;
   Na2dTensor<const T> value;
   const AccumulatorOf<T>* rpb = nullptr;
-  Na2dTensor<const T> out;
   Na2dTensor<const T> grad_out;
   const AccumulatorOf<T>* lse = nullptr;
   const T* attn = nullptr;         ///< [B, heads, H, W, Kh * Kw], contiguous
@@ -73,8 +72,8 @@ struct Na2dCpuKernels {
   void (*qk)(const Na2dForward<T>&, int64_t first, int64_t last, void* workspace);
   /// Reads attn, value; writes out. Tasks: forward_tasks.
   void (*av)(const Na2dForward<T>&, int64_t first, int64_t last, void* workspace);
-  /// Reads query, key, value, rpb, out, grad_out, lse; writes the gradients of query, key, value
-  /// and rpb. Tasks: backward_tasks.
+  /// Reads query, key, value, rpb, grad_out, lse; writes the gradients of query, key, value and
+  /// rpb. Tasks: backward_tasks.
   void (*backward)(const Na2dBackward<T>&, int64_t first, int64_t last, void* workspace);
   /// Reads grad_scores, query, key; writes the gradients of query, key and rpb.
   void (*qk_backward)(const Na2dBackward<T>&, int64_t first, int64_t last, void* workspace);

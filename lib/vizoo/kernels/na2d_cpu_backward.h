@@ -87,7 +87,8 @@ class Backward {
       grad_keys_ = geometry_.cleared_rows(owned_, grad_keys_copy_);
     }
     if constexpr (kGradValues) {
-      values_ = geometry_.copy_rows(Plane(problem_.value, batch_, head_), group_, keys, values_copy_);
+      values_ =
+          geometry_.copy_rows(Plane(problem_.value, batch_, head_), group_, keys, values_copy_);
       grad_values_ = geometry_.cleared_rows(owned_, grad_values_copy_);
     }
     run_query_rows({queries.begin, owned_.begin}, /*owned=*/false);
@@ -166,16 +167,9 @@ class Backward {
     });
   }
 
-  // Rows of a window that are needed: all for an owned query, else those with owned keys.
-  PositionRange needed_rows(int row) const {
-    const int first_key = rows_.first_key[row];
-    if (owned_query_) return {0, layout_.rows};
-    const int last = owned_.end - first_key;
-    return {owned_.begin > first_key ? owned_.begin - first_key : 0,
-            last < layout_.rows ? last : layout_.rows};
-  }
-
-  // weight = exp(score - lse), with what the forward has left.
+  // Weights are exp(score - lse), with what the forward has left, divided by their sum: it is 1 but
+  // for the rounding of lse, which would not cancel in sums of gradients that are zero, such as
+  // that of a bias of the keys.
   void recompute_weights(const QueryColumn* columns, int count) {
     const auto& shape = problem_.shape;
     const int64_t step = geometry_.padded_dim();
@@ -187,10 +181,9 @@ class Backward {
       if (problem_.rpb != nullptr) {
         bias = problem_.rpb + (head_ * bias_rows_ + rows_.bias[row]) * bias_columns + column.bias;
       }
-      const auto needed = needed_rows(row);
-      for (int r = needed.begin; r < needed.end; ++r) {
+      A* to = weights_[i];
+      for (int r = 0; r < layout_.rows; ++r, to += layout_.row_size()) {
         const A* const keys = keys_.row(rows_.first_key[row] + r) + column.first_key * step;
-        A* const to = weights_[i] + r * layout_.row_size();
         for (int first = 0; first < layout_.columns; first += kBlock) {
           const int in_block = layout_.keys_in_block(first);
           auto block = block_dot_products(
@@ -201,46 +194,79 @@ class Backward {
         }
       }
     });
-    for_each_query(columns, count, [&](int row, const QueryColumn&, int i) {
-      // Whole registers; what is computed besides the rows asked for is not used.
-      const auto needed = needed_rows(row);
-      const int begin = needed.begin * layout_.row_size() / kLanes<A> * kLanes<A>;
-      for (int k = begin; k < needed.end * layout_.row_size(); k += kLanes<A>) {
-        store(weights_[i] + k, exponential(load<Register<A>>(weights_[i] + k)));
+    Register<A> partial_sums[kBatch];
+    clear(partial_sums);
+    for_each_query(columns, count, [&](int /*row*/, const QueryColumn&, int i) {
+      A* const weights = weights_[i];
+      // What lies behind the last row has no weight.
+      for (int k = layout_.rows * layout_.row_size(); k < layout_.size(); ++k) {
+        weights[k] = -std::numeric_limits<A>::infinity();
       }
+      Register<A> sum = {};
+      for (int k = 0; k < layout_.size(); k += kLanes<A>) {
+        const auto weight = exponential(load<Register<A>>(weights + k));
+        sum += weight;
+        store(weights + k, weight);
+      }
+      partial_sums[i] = sum;
     });
+    factors_ = A{1} / over_lanes<Add>(partial_sums);
   }
 
-  // Gradient of a score = weight * (grad_out . value - grad_out . out).
+  // Gradient of a score = weight * (grad_out . value - mean), the mean being that of grad_out .
+  // value over the window by weight. It equals grad_out . out, but taken from the same numbers it
+  // cancels them better.
   void compute_grad_scores(const QueryColumn* columns, int count) {
     const int64_t step = geometry_.padded_dim();
-    const auto plane = Plane(problem_.out, batch_, head_);
-    Register<A> partial[kBatch];
-    clear(partial);
+    Block<A> partial_means[kBatch];
+    clear(partial_means);
     for_each_query(columns, count, [&](int row, const QueryColumn& column, int i) {
-      const T* const token = plane.token(rows_.row[row], column.column);
-      load_token(token, A{1}, geometry_.head_dim, geometry_.padded_dim(), out_);
-      for (int lane = 0; lane < geometry_.padded_dim(); lane += kLanes<A>) {
-        partial[i] += load<Register<A>>(grad_out_[i] + lane) * load<Register<A>>(out_ + lane);
-      }
-    });
-    const Block<A> out_dots = over_lanes<Add>(partial);
-    for_each_query(columns, count, [&](int row, const QueryColumn& column, int i) {
-      const A out_dot = out_dots[i];
-      const auto needed = needed_rows(row);
-      for (int r = needed.begin; r < needed.end; ++r) {
+      const A factor = factors_[i];
+      Block<A> mean = {};
+      int at = 0;
+      for (int r = 0; r < layout_.rows; ++r, at += layout_.row_size()) {
         const A* const values = values_.row(rows_.first_key[row] + r) + column.first_key * step;
-        const int64_t at = int64_t{r} * layout_.row_size();
         for (int first = 0; first < layout_.columns; first += kBlock) {
           const int in_block = layout_.keys_in_block(first);
           const auto dots = block_dot_products(
               grad_out_[i], values + first * step, step, geometry_.registers(), in_block);
-          const auto weight = load<Block<A>>(weights_[i] + at + first);
-          store(grad_scores_[i] + at + first,
-                replace_outside(weight * (dots - out_dot), in_block, A{0}));
+          const auto weight = load<Block<A>>(weights_[i] + at + first) * factor;
+          mean += weight * dots;
+          store(weights_[i] + at + first, weight);
+          store(grad_scores_[i] + at + first, dots);
         }
       }
+      partial_means[i] = mean;
     });
+    // The gradients of a window's scores sum up to zero. What rounding leaves of it would add up in
+    // the gradients of the keys, so the mean is taken off a second time.
+    Block<A> partial_rests[kBatch];
+    clear(partial_rests);
+    const Block<A> means = over_lanes<Add>(partial_means);
+    for_each_query(columns, count, [&](int /*row*/, const QueryColumn&, int i) {
+      partial_rests[i] = subtract_weighted(grad_scores_[i], weights_[i], means[i], true);
+    });
+    const Block<A> rests = over_lanes<Add>(partial_rests);
+    for_each_query(columns, count, [&](int /*row*/, const QueryColumn&, int i) {
+      subtract_weighted(grad_scores_[i], weights_[i], rests[i], false);
+    });
+  }
+
+  // values = weights * (values - mean), or values - weights * mean; the sum of it, in lanes.
+  Block<A> subtract_weighted(A* values, const A* weights, A mean, bool weigh_values) const {
+    Block<A> sum = {};
+    for (int r = 0; r < layout_.rows; ++r) {
+      for (int first = 0; first < layout_.columns; first += kBlock) {
+        const int at = r * layout_.row_size() + first;
+        const auto weight = load<Block<A>>(weights + at);
+        const auto value = load<Block<A>>(values + at);
+        auto result = weigh_values ? weight * (value - mean) : value - weight * mean;
+        result = replace_outside(result, layout_.keys_in_block(first), A{0});
+        store(values + at, result);
+        sum += result;
+      }
+    }
+    return sum;
   }
 
   // Gradient of the queries `first` and `first` + 1 of the batch: sum of gradient of the score *
@@ -248,26 +274,27 @@ class Backward {
   void sum_grad_query(const QueryColumn& column, int first) {
     const int64_t step = geometry_.padded_dim();
     const int64_t offset = column.first_key * step;
-    for_each_part<A>(geometry_.registers(), [&](int lane, auto width) __attribute__((always_inline)) {
-      constexpr int kWidth = decltype(width)::value;
-      PairSums<kWidth, A> sums;
-      for_each_key_row(
-          rows_,
-          layout_.rows,
-          {0, group_rows_},
-          [&](int key_row, auto has) __attribute__((always_inline)) {
-            add_weighted_row<decltype(has)>(sums,
-                                            weights_of_row(grad_scores_ + first, key_row),
-                                            keys_.row(key_row) + offset + lane,
-                                            step,
-                                            layout_.columns);
-          });
-      for (int w = 0; w < kWidth; ++w) {
-        store(out_ + lane + w * kLanes<A>, sums.first[0][w] + sums.first[1][w]);
-        store(out_ + geometry_.padded_dim() + lane + w * kLanes<A>,
-              sums.second[0][w] + sums.second[1][w]);
-      }
-    });
+    for_each_part<A>(
+        geometry_.registers(), [&](int lane, auto width) __attribute__((always_inline)) {
+          constexpr int kWidth = decltype(width)::value;
+          PairSums<kWidth, A> sums;
+          for_each_key_row(
+              rows_,
+              layout_.rows,
+              {0, group_rows_},
+              [&](int key_row, auto has) __attribute__((always_inline)) {
+                add_weighted_row<decltype(has)>(sums,
+                                                weights_of_row(grad_scores_ + first, key_row),
+                                                keys_.row(key_row) + offset + lane,
+                                                step,
+                                                layout_.columns);
+              });
+          for (int w = 0; w < kWidth; ++w) {
+            store(out_ + lane + w * kLanes<A>, sums.first[0][w] + sums.first[1][w]);
+            store(out_ + geometry_.padded_dim() + lane + w * kLanes<A>,
+                  sums.second[0][w] + sums.second[1][w]);
+          }
+        });
     const A factor = Kind == BackwardKind::fused ? static_cast<A>(problem_.shape.scale) : A{1};
     const auto plane = Plane(problem_.grad_query, batch_, head_);
     for (int row = 0; row < rows_.count; ++row) {
@@ -379,17 +406,19 @@ class Backward {
   PositionRange owned_{0, 0};
   bool owned_query_ = false;  ///< whether the rows of the batch are owned
   QueryRows rows_{};
+  Block<A> factors_{};
 };
 
 template <class T, BackwardKind Kind>
 void run_backward(const Na2dBackward<T>& problem, int64_t first, int64_t last, void* workspace) {
-  const auto& shape = problem.shape;
-  if (shape.kernel_size[1] == PublishedSizes::kColumns &&
-      shape.head_dim == PublishedSizes::kHeadDim) {
-    Backward<T, Kind, PublishedSizes>(problem, workspace).run(first, last);
-  } else {
-    Backward<T, Kind, AnySizes>(problem, workspace).run(first, last);
+  if constexpr (std::is_same<T, float>::value) {  // others would take long to compile
+    const auto& shape = problem.shape;
+    if (shape.kernel_size[1] == PublishedSizes::kColumns &&
+        shape.head_dim == PublishedSizes::kHeadDim) {
+      return Backward<T, Kind, PublishedSizes>(problem, workspace).run(first, last);
+    }
   }
+  Backward<T, Kind, AnySizes>(problem, workspace).run(first, last);
 }
 
 }  // namespace VIZOO_CPU_TARGET

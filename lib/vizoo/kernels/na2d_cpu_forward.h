@@ -66,9 +66,8 @@ class Forward {
     }
     for (int position = begin; position < end; position += 2) {
       rows_ = query_rows(shape, group, position, end);
-      for_each_column_batch(shape, [&](const QueryColumn* columns, int count) {
-        run_batch(columns, count);
-      });
+      for_each_column_batch(
+          shape, [&](const QueryColumn* columns, int count) { run_batch(columns, count); });
     }
   }
 
@@ -156,7 +155,8 @@ class Forward {
         store(weights + k, weight);
       }
       // What lies behind the last row is a score again for the next query.
-      for (int k = layout_.rows * layout_.row_size(); k < layout_.size(); ++k) weights[k] = kOutside;
+      for (int k = layout_.rows * layout_.row_size(); k < layout_.size(); ++k)
+        weights[k] = kOutside;
       partial_sums[i] = sum;
     });
     const Block<A> sums = over_lanes<Add>(partial_sums);
@@ -174,25 +174,27 @@ class Forward {
     const int64_t step = geometry_.padded_dim();
     const int64_t offset = column.first_key * step;
     const A* const weights[2] = {weights_[first], weights_[first + 1]};
-    for_each_part<A>(geometry_.registers(), [&](int lane, auto width) __attribute__((always_inline)) {
-      constexpr int kWidth = decltype(width)::value;
-      PairSums<kWidth, A> sums;
-      for_each_key_row(
-          rows_,
-          layout_.rows,
-          {0, group_rows_},
-          [&](int key_row, auto has) __attribute__((always_inline)) {
-            const Pair<A> of_row{weights[0] + (key_row - rows_.first_key[0]) * layout_.row_size(),
-                                 weights[1] + (key_row - rows_.first_key[1]) * layout_.row_size()};
-            add_weighted_row<decltype(has)>(
-                sums, of_row, values_.row(key_row) + offset + lane, step, layout_.columns);
-          });
-      for (int w = 0; w < kWidth; ++w) {
-        store(out_ + lane + w * kLanes<A>, sums.first[0][w] + sums.first[1][w]);
-        store(out_ + geometry_.padded_dim() + lane + w * kLanes<A>,
-              sums.second[0][w] + sums.second[1][w]);
-      }
-    });
+    for_each_part<A>(
+        geometry_.registers(), [&](int lane, auto width) __attribute__((always_inline)) {
+          constexpr int kWidth = decltype(width)::value;
+          PairSums<kWidth, A> sums;
+          for_each_key_row(
+              rows_,
+              layout_.rows,
+              {0, group_rows_},
+              [&](int key_row, auto has) __attribute__((always_inline)) {
+                const Pair<A> of_row{
+                    weights[0] + (key_row - rows_.first_key[0]) * layout_.row_size(),
+                    weights[1] + (key_row - rows_.first_key[1]) * layout_.row_size()};
+                add_weighted_row<decltype(has)>(
+                    sums, of_row, values_.row(key_row) + offset + lane, step, layout_.columns);
+              });
+          for (int w = 0; w < kWidth; ++w) {
+            store(out_ + lane + w * kLanes<A>, sums.first[0][w] + sums.first[1][w]);
+            store(out_ + geometry_.padded_dim() + lane + w * kLanes<A>,
+                  sums.second[0][w] + sums.second[1][w]);
+          }
+        });
     const auto plane = Plane(problem_.out, batch_, head_);
     for (int row = 0; row < rows_.count; ++row) {
       store_token(out_ + row * geometry_.padded_dim(),
@@ -245,13 +247,14 @@ class Forward {
 
 template <class T, ForwardKind Kind>
 void run_forward(const Na2dForward<T>& problem, int64_t first, int64_t last, void* workspace) {
-  const auto& shape = problem.shape;
-  if (shape.kernel_size[1] == PublishedSizes::kColumns &&
-      shape.head_dim == PublishedSizes::kHeadDim) {
-    Forward<T, Kind, PublishedSizes>(problem, workspace).run(first, last);
-  } else {
-    Forward<T, Kind, AnySizes>(problem, workspace).run(first, last);
+  if constexpr (std::is_same<T, float>::value) {  // others would take long to compile
+    const auto& shape = problem.shape;
+    if (shape.kernel_size[1] == PublishedSizes::kColumns &&
+        shape.head_dim == PublishedSizes::kHeadDim) {
+      return Forward<T, Kind, PublishedSizes>(problem, workspace).run(first, last);
+    }
   }
+  Forward<T, Kind, AnySizes>(problem, workspace).run(first, last);
 }
 
 }  // namespace VIZOO_CPU_TARGET

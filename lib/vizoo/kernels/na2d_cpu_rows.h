@@ -12,8 +12,8 @@ namespace VIZOO_CPU_TARGET {
 /// Registers that hold a part of a vector of D numbers at a time.
 constexpr int kPart = 4;
 
-/// Dot products of `query` with N keys, `step` elements apart: lane i of the result is query . key i.
-/// `registers`: D in registers.
+/// Dot products of `query` with N keys, `step` elements apart: lane i of the result is query . key
+/// i. `registers`: D in registers.
 template <int N, class A>
 VIZOO_INLINE Block<A> dot_products(const A* query, const A* keys, int64_t step, int registers) {
   Register<A> sums[N] = {};
@@ -51,7 +51,8 @@ struct Having {
   static constexpr bool second = Second;
 };
 
-/// Two queries, the second below the first in their dilation group: a pointer to each one's numbers.
+/// Two queries, the second below the first in their dilation group: a pointer to each one's
+/// numbers.
 template <class A>
 struct Pair {
   const A* first;

@@ -35,9 +35,7 @@ struct ScoreLayout {
 
   int row_size() const { return round_up(columns, kBlock); }
   int size() const { return round_up(rows * row_size(), 64 / static_cast<int>(sizeof(A))); }
-  int keys_in_block(int first) const {
-    return columns - first < kBlock ? columns - first : kBlock;
-  }
+  int keys_in_block(int first) const { return columns - first < kBlock ? columns - first : kBlock; }
 
   int rows;
   Extent<S::kColumns> columns;
@@ -120,17 +118,31 @@ struct Geometry {
   }
 
   /// Positions of dilation group `group` of rows, copied to `buffer`.
-  Rows<const A> copy_rows(
-      const Plane<const T>& plane, int group, PositionRange positions, A* buffer) const {
+  Rows<const A> copy_rows(const Plane<const T>& plane,
+                          int group,
+                          PositionRange positions,
+                          A* buffer) const {
     A* to = buffer;
     for (int position = positions.begin; position < positions.end; ++position) {
       const int row = group + position * shape.dilation[0];
       for_each_column([&](int column, int /*index*/) {
+        prefetch(plane, row, column);
         load_token(plane.token(row, column), A{1}, head_dim, padded_dim(), to);
         to += padded_dim();
       });
     }
     return {buffer, positions.begin, row_size};
+  }
+
+  /// Tokens of one head lie too far apart for the processor to foresee the next.
+  void prefetch(const Plane<const T>& plane, int row, int column) const {
+    constexpr int kAhead = 8;
+    const int next = column + kAhead * shape.dilation[1];
+    if (next >= shape.width) return;
+    const char* const token = reinterpret_cast<const char*>(plane.token(row, next));
+    for (int byte = 0; byte < head_dim * static_cast<int>(sizeof(T)); byte += 64) {
+      __builtin_prefetch(token + byte);
+    }
   }
 
   Rows<A> cleared_rows(PositionRange positions, A* buffer) const {
@@ -237,8 +249,10 @@ VIZOO_INLINE QueryRows query_rows(const Na2dShape& shape, int group, int positio
 /// Calls body(position of a row of keys, Having) for each row in the windows, `size` rows high, of
 /// `queries` that lies in `within`, from the top. Having says whose windows the row is in.
 template <class Body>
-VIZOO_INLINE void for_each_key_row(
-    const QueryRows& queries, int size, PositionRange within, Body&& body) {
+VIZOO_INLINE void for_each_key_row(const QueryRows& queries,
+                                   int size,
+                                   PositionRange within,
+                                   Body&& body) {
   const int begin = queries.first_key[0];
   const int end = queries.first_key[queries.count - 1] + size;
   int row = begin < within.begin ? within.begin : begin;

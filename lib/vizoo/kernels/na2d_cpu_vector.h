@@ -55,7 +55,8 @@ VIZOO_INLINE V broadcast(A x) {
   return x - V{};  // x - 0 is x for every x, x + 0 is not
 }
 
-/// Keeps x in a register: compilers would rather read memory once for each use, and loads are scarce.
+/// Keeps x in a register: compilers would rather read memory once for each use, and loads are
+/// scarce.
 template <class V>
 VIZOO_INLINE void keep_in_register(V& x) {
 #if defined(__x86_64__) && VIZOO_VECTOR_BYTES > 16
@@ -166,17 +167,18 @@ VIZOO_INLINE Block<Element<V>> over_lanes(const V (&vectors)[N]) {
 
 // ---- exponential ----------------------------------------------------------------------------
 
-/// exp(x), correct to about one unit in the last place, for x up to 88.37 (scores less their maximum
-/// are at most 0, and larger x give exp(88.37)); 0 below -87.3, NaN for NaN.
-/// exp(x) = 2^n exp(r) with n = round(x / ln 2) and |r| <= ln 2 / 2; exp(r) = 1 + r + r^2 p(r), p a
-/// polynomial of degree 4 fitted for the least greatest relative error, 3.1e-9.
+/// exp(x), correct to about one unit in the last place, for x up to 88.37 (scores less their
+/// maximum are at most 0, and larger x give exp(88.37)); 0 below -87.3, NaN for NaN. exp(x) = 2^n
+/// exp(r) with n = round(x / ln 2) and |r| <= ln 2 / 2; exp(r) = 1 + r + r^2 p(r), p a polynomial
+/// of degree 4 fitted for the least greatest relative error, 3.1e-9.
 VIZOO_INLINE Register<float> exponential(Register<float> x) {
   typedef int32_t Bits __attribute__((vector_size(VIZOO_VECTOR_BYTES)));
   constexpr float kLeast = -87.33654f;
   constexpr float kGreatest = 88.37f;
   constexpr float kRound = 0x1.8p23f;  // adding it leaves the nearest integer in the low bits
   const Bits underflows = x < kLeast;
-  x = x > kGreatest ? broadcast<Register<float>>(kGreatest) : x;
+  const auto greatest = broadcast<Register<float>>(kGreatest);
+  x = greatest < x ? greatest : x;  // in this order NaN stays
   const Register<float> rounded = x * 1.44269504f + kRound;
   const Register<float> n = rounded - kRound;
   // ln 2 in two parts, the first short enough for n * part to be exact.

@@ -42,8 +42,7 @@ VIZOO_HOST_DEVICE constexpr PositionRange queries_of_key(int position,
                                                          int kernel_size) {
   const int radius = kernel_size / 2;
   const int begin = position < kernel_size ? 0 : position - radius;
-  const int end =
-      position >= group_length - kernel_size ? group_length : position + radius + 1;
+  const int end = position >= group_length - kernel_size ? group_length : position + radius + 1;
   return {begin, end};
 }
 

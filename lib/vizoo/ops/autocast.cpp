@@ -40,8 +40,7 @@ at::Tensor na2d(const at::Tensor& query,
                 at::IntArrayRef dilation,
                 std::optional<double> scale) {
   const Caster cast(query);
-  return ops::na2d(
-      cast(query), cast(key), cast(value), cast(rpb), kernel_size, dilation, scale);
+  return ops::na2d(cast(query), cast(key), cast(value), cast(rpb), kernel_size, dilation, scale);
 }
 
 std::tuple<at::Tensor, at::Tensor> na2d_forward(const at::Tensor& query,

@@ -50,8 +50,12 @@ void check_window(const char* op,
       fail(op, "dilation", "integers of at least 1, got ", dilation);
     }
   }
-  // Below 2^31 each, so the products cannot overflow.
-  if (height > kMaxAxis || width > kMaxAxis) {
+  // Below 2^31 each, so the products cannot overflow. Symbolic sizes are left alone: the comparison
+  // would become a condition of every exported program.
+  const auto too_long = [](const c10::SymInt& size) {
+    return size.maybe_as_int().value_or(0) > kMaxAxis;
+  };
+  if (too_long(height) || too_long(width)) {
     fail(op, "query", "a height and width below 2^31, got ", height, " x ", width);
   }
   if (height < kernel_size[0] * dilation[0] || width < kernel_size[1] * dilation[1]) {
@@ -120,7 +124,8 @@ void check_sizes(const char* op,
                  at::ScalarType type) {
   if (!tensor.defined()) fail(op, argument, "a tensor ", sizes, ", got nothing");
   check_kind(op, argument, tensor, query, type);
-  if (tensor.sym_sizes() != sizes) fail(op, argument, "sizes ", sizes, ", got ", tensor.sym_sizes());
+  if (tensor.sym_sizes() != sizes)
+    fail(op, argument, "sizes ", sizes, ", got ", tensor.sym_sizes());
 }
 
 void check_rpb(const char* op,
@@ -219,10 +224,8 @@ void na2d_av(const char* op,
 void pad_to_at_least(const at::Tensor& input, at::IntArrayRef size) {
   constexpr const char* kOp = "pad_to_at_least";
   if (!input.defined() || input.dim() != 4) {
-    fail(kOp,
-         "input",
-         "a tensor [B, H, W, C], got ",
-         input.defined() ? describe(input) : "nothing");
+    fail(
+        kOp, "input", "a tensor [B, H, W, C], got ", input.defined() ? describe(input) : "nothing");
   }
   check_pair(kOp, "size", size);
   if (size[0] < 0 || size[1] < 0) fail(kOp, "size", "integers of at least 0, got ", size);
@@ -231,10 +234,8 @@ void pad_to_at_least(const at::Tensor& input, at::IntArrayRef size) {
 void crop_like(const at::Tensor& input, const at::Tensor& reference) {
   constexpr const char* kOp = "crop_like";
   if (!input.defined() || input.dim() != 4) {
-    fail(kOp,
-         "input",
-         "a tensor [B, H, W, C], got ",
-         input.defined() ? describe(input) : "nothing");
+    fail(
+        kOp, "input", "a tensor [B, H, W, C], got ", input.defined() ? describe(input) : "nothing");
   }
   if (!reference.defined() || reference.dim() < 3) {
     fail(kOp,

@@ -36,7 +36,9 @@ AxisIndex axis_index(int64_t size, int64_t kernel, int64_t step, const at::Devic
 }
 
 // The window of each query: [B, heads, H, W, D] -> [B, heads, H, W, Kh * Kw, D].
-at::Tensor gather_windows(const at::Tensor& input, const AxisIndex& rows, const AxisIndex& columns) {
+at::Tensor gather_windows(const at::Tensor& input,
+                          const AxisIndex& rows,
+                          const AxisIndex& columns) {
   auto x = input.index_select(2, rows.keys.flatten());
   x = x.index_select(3, columns.keys.flatten());
   // [B, heads, H * Kh, W * Kw, D] -> [B, heads, H, Kh, W, Kw, D]
@@ -177,8 +179,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> na2d_backward(
   const auto [grad_attn, grad_value] =
       na2d_av_backward(heads_first(grad_out), attn, heads_first(value), kernel_size, dilation);
   const auto grad_scores = attn * (grad_attn - (attn * grad_attn).sum(-1, /*keepdim=*/true));
-  auto [grad_query, grad_key, grad_rpb] = na2d_qk_backward(
-      grad_scores, scaled_query, heads_first(key), rpb, kernel_size, dilation);
+  auto [grad_query, grad_key, grad_rpb] =
+      na2d_qk_backward(grad_scores, scaled_query, heads_first(key), rpb, kernel_size, dilation);
   return {heads_last(grad_query * scale), heads_last(grad_key), heads_last(grad_value), grad_rpb};
 }
 

@@ -2,9 +2,9 @@
 
 // Neighborhood attention as plain ATen calls: gather the window of each query, then ordinary
 // products and softmax. It is the fallback where no kernel fits and what the kernels are tested and
-// timed against. It needs Kh * Kw times the memory of the key; the forward functions are differentiable
-// by autograd, the backward ones spell the gradients out.
-// Arguments and results are those of the ops of the same name, unchecked.
+// timed against. It needs Kh * Kw times the memory of the key; the forward functions are
+// differentiable by autograd, the backward ones spell the gradients out. Arguments and results are
+// those of the ops of the same name, unchecked.
 
 #include <ATen/core/Tensor.h>
 

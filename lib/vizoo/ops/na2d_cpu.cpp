@@ -35,9 +35,8 @@ struct KernelType<at::BFloat16> {
 // Calls body with a value of the kernels' type for `type`.
 template <class Body>
 void dispatch(at::ScalarType type, Body&& body) {
-  AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, type, "na2d", [&] {
-    body(typename KernelType<scalar_t>::type{});
-  });
+  AT_DISPATCH_FLOATING_TYPES_AND2(
+      at::kHalf, at::kBFloat16, type, "na2d", [&] { body(typename KernelType<scalar_t>::type{}); });
 }
 
 // ATen's choice of instruction set, which ATEN_CPU_CAPABILITY can lower, as far as it is ours.
@@ -116,8 +115,8 @@ bool has(const OptionalTensor& rpb) { return rpb.has_value() && rpb->defined(); 
 // rpb as the kernels read it: numbers of the accumulator's type, with room behind them.
 at::Tensor padded_rpb(const OptionalTensor& rpb) {
   if (!has(rpb)) return {};
-  auto padded =
-      at::zeros({rpb->numel() + kernels::kRpbPadding}, rpb->options().dtype(accumulator_type(*rpb)));
+  auto padded = at::zeros({rpb->numel() + kernels::kRpbPadding},
+                          rpb->options().dtype(accumulator_type(*rpb)));
   padded.narrow(0, 0, rpb->numel()).copy_(rpb->flatten());
   return padded;
 }
@@ -165,7 +164,8 @@ at::Tensor run_backward(kernels::Na2dBackward<T>& problem,
   at::Tensor partial;
   if (has(rpb)) {
     // [heads, tasks of a head, 2 Kh - 1, 2 Kw - 1]
-    partial = at::zeros({shape.heads, tasks / shape.heads, rpb->size(1), rpb->size(2)}, at::kDouble);
+    partial =
+        at::zeros({shape.heads, tasks / shape.heads, rpb->size(1), rpb->size(2)}, at::kDouble);
     problem.grad_rpb = partial.mutable_data_ptr<double>();
   }
   if (tasks > 0) {
@@ -239,13 +239,12 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> na2d_backward(
     const at::Tensor& key,
     const at::Tensor& value,
     const OptionalTensor& rpb,
-    const at::Tensor& out,
+    const at::Tensor& /*out*/,
     const at::Tensor& lse,
     at::IntArrayRef kernel_size,
     at::IntArrayRef dilation,
     double scale) {
   const auto given_grad = contiguous_channels(grad_out);
-  const auto given_out = contiguous_channels(out);
   const auto log_sums = lse.contiguous();
   const auto bias = padded_rpb(rpb);
   auto grad_query = empty_like_contiguous(query);
@@ -261,7 +260,6 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> na2d_backward(
     problem.key = const_view<T>(key, kFused);
     problem.value = const_view<T>(value, kFused);
     problem.rpb = data_or_null<A>(bias);
-    problem.out = const_view<T>(given_out, kFused);
     problem.grad_out = const_view<T>(given_grad, kFused);
     problem.lse = log_sums.const_data_ptr<A>();
     problem.grad_query = view<T>(grad_query, kFused);

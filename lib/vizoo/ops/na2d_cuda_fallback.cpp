@@ -76,4 +76,19 @@ std::tuple<at::Tensor, at::Tensor> na2d_av_backward(const at::Tensor& grad_out,
   return composition::na2d_av_backward(grad_out, attn, value, kernel_size, dilation);
 }
 
+void set_na2d_cuda_kernel(const std::string& name) {
+  TORCH_CHECK(name == "default",
+              "[set_na2d_cuda_kernel] name: expected \"default\" in a build without CUDA, got \"",
+              name,
+              "\".");
+}
+
+std::string na2d_cuda_kernel(const at::Tensor& /*query*/,
+                             const at::Tensor& /*key*/,
+                             const at::Tensor& /*value*/,
+                             at::IntArrayRef /*kernel_size*/,
+                             at::IntArrayRef /*dilation*/) {
+  return "composition";
+}
+
 }  // namespace vizoo::ops::cuda

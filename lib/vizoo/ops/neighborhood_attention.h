@@ -19,10 +19,10 @@ namespace vizoo::ops {
 /// out = softmax(scale * query . key + rpb) . value over each query's Kh x Kw window.
 ///
 /// query, key, value: [B, H, W, heads, D], D in 1..256, of one dtype (float32, float64, float16,
-/// bfloat16) and device, any strides with unit stride over D (so that a packed projection is read in
-/// place). rpb: [heads, 2 Kh - 1, 2 Kw - 1] or absent, used as bias(h, q, k) = rpb[h, kh - qh + Kh - 1,
-/// kw - qw + Kw - 1] with positions inside the dilation group. kernel_size: odd, at least 3;
-/// dilation: at least 1; kernel_size * dilation <= size on each axis. scale: D^-0.5 by default.
+/// bfloat16) and device, any strides with unit stride over D (so that a packed projection is read
+/// in place). rpb: [heads, 2 Kh - 1, 2 Kw - 1] or absent, used as bias(h, q, k) = rpb[h, kh - qh +
+/// Kh - 1, kw - qw + Kw - 1] with positions inside the dilation group. kernel_size: odd, at least
+/// 3; dilation: at least 1; kernel_size * dilation <= size on each axis. scale: D^-0.5 by default.
 /// Returns [B, H, W, heads, D], contiguous. Sums are float32 (float64 for float64). Runs repeat to
 /// the bit. Throws c10::Error before any work for anything else. A batch may be empty.
 at::Tensor na2d(const at::Tensor& query,
@@ -43,9 +43,9 @@ std::tuple<at::Tensor, at::Tensor> na2d_forward(const at::Tensor& query,
                                                 at::IntArrayRef dilation,
                                                 std::optional<double> scale = std::nullopt);
 
-/// Gradients of na2d: (grad_query, grad_key, grad_value, grad_rpb), contiguous, in the dtype of what
-/// they are gradients of; grad_rpb is an empty tensor [0] without rpb. out and lse are na2d_forward's.
-/// Not differentiable itself.
+/// Gradients of na2d: (grad_query, grad_key, grad_value, grad_rpb), contiguous, in the dtype of
+/// what they are gradients of; grad_rpb is an empty tensor [0] without rpb. out and lse are
+/// na2d_forward's. Not differentiable itself.
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> na2d_backward(
     const at::Tensor& grad_out,
     const at::Tensor& query,
@@ -91,11 +91,11 @@ std::tuple<at::Tensor, at::Tensor> na2d_av_backward(const at::Tensor& grad_out,
                                                     at::IntArrayRef dilation);
 
 /// input [B, H, W, C] with zeros added at the bottom and at the right so that H and W are at least
-/// `size`; the input itself where they are. An op, so that a traced model decides at run time.
+/// `size`; a view of the input where they are. An op, so that a traced model decides at run time.
 at::Tensor pad_to_at_least(const at::Tensor& input, at::IntArrayRef size);
 
 /// The top left part of input [B, H, W, C] that is as high and wide as `reference` [B, h, w, ...]:
-/// undoes pad_to_at_least. The input itself where they agree.
+/// undoes pad_to_at_least. A view of the input.
 at::Tensor crop_like(const at::Tensor& input, const at::Tensor& reference);
 
 }  // namespace vizoo::ops

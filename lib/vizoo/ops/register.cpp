@@ -40,13 +40,12 @@ TORCH_LIBRARY(vizoo, library) {
       "na2d_qk_backward(Tensor grad_attn, Tensor query, Tensor key, Tensor? rpb, "
       "int[2] kernel_size, int[2] dilation) -> "
       "(Tensor grad_query, Tensor grad_key, Tensor grad_rpb)");
-  library.def(
-      "na2d_av(Tensor attn, Tensor value, int[2] kernel_size, int[2] dilation) -> Tensor");
+  library.def("na2d_av(Tensor attn, Tensor value, int[2] kernel_size, int[2] dilation) -> Tensor");
   library.def(
       "na2d_av_backward(Tensor grad_out, Tensor attn, Tensor value, int[2] kernel_size, "
       "int[2] dilation) -> (Tensor grad_attn, Tensor grad_value)");
 
-  // The result is the input itself where nothing has to change: (a) says so to the tracer.
+  // The result is a view of the input where nothing has to change: (a) says so to the tracer.
   library.def("pad_to_at_least(Tensor(a) input, int[2] size) -> Tensor(a)",
               TORCH_FN(vizoo::ops::composite::pad_to_at_least));
   library.def("crop_like(Tensor(a) input, Tensor reference) -> Tensor(a)",

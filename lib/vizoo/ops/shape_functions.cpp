@@ -54,10 +54,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> na2d_backward(
     at::IntArrayRef dilation,
     std::optional<double> /*scale*/) {
   check::na2d_backward(grad_out, query, key, value, rpb, out, lse, kernel_size, dilation);
-  return {contiguous_like(query),
-          contiguous_like(key),
-          contiguous_like(value),
-          like_rpb(rpb, query)};
+  return {
+      contiguous_like(query), contiguous_like(key), contiguous_like(value), like_rpb(rpb, query)};
 }
 
 at::Tensor na2d_qk(const at::Tensor& query,
