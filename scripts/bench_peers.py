@@ -8,6 +8,8 @@ the ratio peer / ours within a round (above 1: we are faster). Sections:
     processor   the whole ConvNeXT processor on one 500x375 photo, one thread: Transformers 4.37.2
                 (Pillow) and, if scripts/reference_env.sh --v5 was run, 5.17 (torchvision)
     model       ConvNeXT-T float32, batch 1 and 8, two threads: Transformers 4.37.2 eager
+    attention   neighborhood attention on CPU: gather composition, dense masked attention, compiled
+                FlexAttention, a plain loop nest, the core's peak, and its share of DiNAT-Mini
     cold        a fresh process that classifies one image: wall time and peak memory
 
 Needs the reference environment (scripts/reference_env.sh) and a build with benchmarks
@@ -28,7 +30,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".venv-reference" / "bin" / "python"
 V5 = ROOT / ".venv-reference" / "v5"
-SECTIONS = ("resize", "processor", "model", "cold")
+SECTIONS = ("resize", "processor", "attention", "model", "cold")
 LEAST_ROUNDS = 7
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 BENCHMARKS = "resample_bench"  # test/bench/resample_bench.cpp
@@ -276,6 +278,12 @@ def main():
         sections["resize"] = bench_resize(options)
     if "processor" in options.sections:
         sections["processor"] = bench_processor(options)
+    if "attention" in options.sections:
+        from bench import neighborhood_attention
+
+        library = program.parents[1] / "lib" / "libvizoo_ops.so"
+        baseline = find_benchmark(options, "libna2d_baseline.so")
+        sections["attention"] = neighborhood_attention.bench(options, program, library, baseline)
     if {"model", "cold"} & set(options.sections):
         with tempfile.TemporaryDirectory(prefix="vizoo-bench-") as temporary:
             folder = Path(temporary)

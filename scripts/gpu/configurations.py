@@ -1,0 +1,72 @@
+"""A small random configuration and input for every model type of the registry.
+
+Each function takes a random.Random and returns (config, {input: tensor maker}); a tensor maker
+takes a torch.Generator. A new family adds its function to CONFIGURATIONS: without one the GPU check
+fails. Keep away from activations with kinks (relu, hardswish): where rounding decides the side, two
+right programs have gradients that differ.
+"""
+
+import torch
+
+ACTIVATIONS = ("gelu", "silu", "gelu_new", "tanh")
+
+
+def pixels(batch, channels, height, width):
+    def make(generator):
+        return torch.randn((batch, channels, height, width), generator=generator)
+
+    return {"pixel_values": make}
+
+
+def labels(rng):
+    """An image classifier's labels; the other classes ignore them."""
+    count = rng.randint(2, 9)
+    return {"id2label": {str(i): f"label {i}" for i in range(count)},
+            "label2id": {f"label {i}": i for i in range(count)}}
+
+
+def convnext(rng):
+    stages = rng.choice((2, 3))
+    patch = rng.choice((2, 4))
+    config = {"patch_size": patch, "num_stages": stages,
+              "hidden_sizes": [rng.choice((12, 16, 24, 40)) for _ in range(stages)],
+              "depths": [rng.randint(1, 2) for _ in range(stages)],
+              "hidden_act": rng.choice(ACTIVATIONS), "num_channels": rng.choice((1, 3)),
+              "layer_scale_init_value": rng.choice((0.1, 1.0)), **labels(rng)}
+    config["out_features"] = [f"stage{index}" for index in range(1, stages + 1)]
+    side = patch * 2 ** (stages - 1)
+    sizes = [side * rng.randint(2, 6) + rng.randint(0, patch - 1) for _ in range(2)]
+    return config, pixels(rng.randint(1, 3), config["num_channels"], *sizes)
+
+
+def neighborhood(rng, dilated):
+    """Windows that fit, that need padding and that take in all tokens; heads of 8, 16 and 32."""
+    kernel, head_dim = rng.choice((3, 5, 7)), rng.choice((8, 16, 32))
+    depths = [rng.randint(1, 2) for _ in range(2)]
+    heads = rng.randint(1, 2)
+    config = {"embed_dim": heads * head_dim, "num_heads": [heads, 2 * heads], "depths": depths,
+              "kernel_size": kernel, "mlp_ratio": rng.choice((1.5, 2.0)),
+              "qkv_bias": rng.random() < 0.7, "hidden_act": rng.choice(ACTIVATIONS),
+              "layer_scale_init_value": rng.choice((0.0, 0.1)), "num_channels": 3, **labels(rng)}
+    config["out_features"] = ["stem", "stage1", "stage2"]
+    if dilated:
+        config["dilations"] = [[rng.randint(1, 3) for _ in range(depth)] for depth in depths]
+    sizes = [4 * (kernel + rng.randint(-1, 2 * kernel)) - rng.randint(0, 3) for _ in range(2)]
+    return config, pixels(rng.randint(1, 2), 3, *sizes)
+
+
+def nat(rng):
+    return neighborhood(rng, dilated=False)
+
+
+def dinat(rng):
+    return neighborhood(rng, dilated=True)
+
+
+CONFIGURATIONS = {"convnext": convnext, "dinat": dinat, "nat": nat}
+
+
+def random_configuration(model_type, class_name, rng):
+    """Raises KeyError for a model type without an entry."""
+    config, inputs = CONFIGURATIONS[model_type](rng)
+    return {"architectures": [class_name], "model_type": model_type, **config}, inputs
