@@ -219,7 +219,7 @@ def bench(session):
     left = benchmarks.measure(cases)
     judge(part, benchmarks.results)
     part.failures += [f"bench {name}: {words}" for name, words in benchmarks.lost.items()]
-    part.skipped += [f"bench {case.name}: no time was left" for case in left]
+    part.skipped += [f"bench {case.name}: not reached" for case in left]
     part.details["rules"] = {
         "times": "device time of one call; medians of alternating rounds; inputs are used again, "
                  "so that small ones come from the L2 cache",

@@ -14,7 +14,7 @@ NO_DEVICE = "no CUDA device"
 
 
 def parse_catch(text):
-    """[{name, ok, seconds, problems}] from Catch2's XML; a cut-off end is no obstacle.
+    """[{name, ok, seconds, problems, heard}] from Catch2's XML; a cut-off end is no obstacle.
 
     A test case that was begun but not ended has `ok` None: the program died or was stopped in it.
     """
@@ -26,10 +26,12 @@ def parse_catch(text):
         for event, element in parser.read_events():
             if element.tag == "TestCase" and event == "start":
                 open_case = {"name": element.get("name"), "ok": None, "seconds": None,
-                             "problems": []}
+                             "problems": [], "heard": []}
                 cases.append(open_case)
             elif open_case is None or event == "start":
                 continue
+            elif element.tag in ("StdErr", "StdOut"):
+                open_case["heard"].append(element.text or "")
             elif element.tag == "OverallResult":
                 open_case["ok"] = element.get("success") == "true"
                 seconds = element.get("durationInSeconds")
@@ -50,8 +52,8 @@ def parse_catch(text):
 
 
 def parse_skips(text):
-    """{test case: reason} from the lines of VIZOO_SKIP."""
-    return dict(re.findall(r"^SKIPPED (.*?): (.*)$", text, flags=re.MULTILINE))
+    """{test case: reason} from the lines of VIZOO_SKIP, wherever they are."""
+    return dict(re.findall(r"^\s*SKIPPED (.*?): (.*?)\s*$", text, flags=re.MULTILINE))
 
 
 def run_cases(program, limit, folder, log, names=()):
@@ -64,7 +66,10 @@ def run_cases(program, limit, folder, log, names=()):
     finished = run([program, *patterns, "--reporter", "xml", "--durations", "yes", "--out", xml],
                    limit, folder=folder, log=log)
     text = xml.read_text(errors="replace") if xml.exists() else ""
-    return parse_catch(text), parse_skips(finished.output), finished
+    cases = parse_catch(text)
+    # The XML reporter takes what test cases write to standard error into its own output.
+    heard = [finished.output, *(words for case in cases for words in case.pop("heard"))]
+    return cases, parse_skips("\n".join(heard)), finished
 
 
 def judge(part, cases, skips, finished):

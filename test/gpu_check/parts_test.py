@@ -47,6 +47,16 @@ CATCH = """noise before it
 """
 
 
+# Writes what a test program without a GPU writes to the file after --out.
+SKIPPING_PROGRAM = """
+import sys
+open(sys.argv[sys.argv.index("--out") + 1], "w").write('''<?xml version="1.0"?>
+<Catch><TestCase name="cuda a, b"><OverallResult success="true"><StdErr>
+SKIPPED cuda a, b: no CUDA device was found
+        </StdErr></OverallResult></TestCase></Catch>''')
+"""
+
+
 class TestsPartTest(unittest.TestCase):
     def test_catch_output_that_is_cut_off(self):
         cases = tests.parse_catch(CATCH)
@@ -77,6 +87,18 @@ class TestsPartTest(unittest.TestCase):
                              "SKIPPED cuda good: no CUDA device was found\n", 0)
         self.assertEqual(part.done, 0)
         self.assertEqual(part.status, "failed")
+
+    def test_skips_inside_of_the_xml(self):
+        with tempfile.TemporaryDirectory() as folder:
+            program = pathlib.Path(folder, "program.py")
+            program.write_text(SKIPPING_PROGRAM)
+            cases, skips, finished = tests.run_cases(
+                sys.executable, 60, ROOT, pathlib.Path(folder, "log.txt"), [str(program)])
+        self.assertTrue(finished.ok)
+        self.assertEqual(skips, {"cuda a, b": "no CUDA device was found"})
+        part = session.Part()
+        tests.judge(part, cases, skips, finished)
+        self.assertEqual((part.done, part.status), (0, "failed"))
 
     def test_a_program_that_runs_nothing_fails(self):
         for code in (0, 139, None):
