@@ -9,6 +9,7 @@ import ctypes
 import json
 import math
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -125,7 +126,8 @@ def bench_forward(problem, options):
             candidates["compiled FlexAttention, no bias"] = problem.flex()
             candidates["compiled FlexAttention, no bias"]()
         except Exception as problem_with_flex:  # it needs a C++ compiler, and is new on CPUs
-            print(f"FlexAttention left out: {str(problem_with_flex).splitlines()[0]}")
+            print(f"FlexAttention left out: {str(problem_with_flex).splitlines()[0]}",
+                  file=sys.stderr)
             candidates.pop("compiled FlexAttention, no bias", None)
     times = alternate({name: timed(without_gradient(run)) for name, run in candidates.items()},
                       options.rounds)
@@ -179,10 +181,14 @@ def bench_share(program, options):
     import transformers
     from safetensors.torch import save_file
 
-    config = transformers.DinatConfig(num_labels=1000, architectures=["DinatForImageClassification"])
-    with tempfile.TemporaryDirectory(prefix="vizoo-bench-") as folder:
-        config.save_pretrained(folder)
-        inputs = Path(folder, "in.safetensors")
+    class_name = "DinatForImageClassification"
+    config = transformers.DinatConfig(num_labels=1000, architectures=[class_name])
+    with tempfile.TemporaryDirectory(prefix="vizoo-bench-") as temporary:
+        folder = Path(temporary, "model")
+        config.save_pretrained(temporary)
+        subprocess.run([program.with_name("vizoo_make_checkpoint"), class_name, temporary, folder],
+                       check=True)
+        inputs = Path(temporary, "in.safetensors")
         save_file({"pixel_values": torch.randn(1, 3, 224, 224)}, inputs)
         command = [program, "bench", "--model", folder, "--inputs", inputs, "--threads", "2",
                    "--runs", "10", "--json"]

@@ -108,6 +108,8 @@ TEST_CASE("windows above 13, as large as the input and larger than tiles", "[na2
                      na2d_sizes(1, 17, 48, 1, 5, {17, 47}),
                      na2d_sizes(1, 33, 33, 1, 4, {33, 33}),
                      na2d_sizes(1, 84, 69, 1, 2, {7, 67}),
+                     na2d_sizes(1, 33, 18, 1, 8, {17, 5}),
+                     na2d_sizes(1, 66, 23, 1, 3, {33, 23}),
                      na2d_sizes(1, 5, 25, 2, 16, {5, 15})}) == "");
 }
 
@@ -166,6 +168,21 @@ TEST_CASE("every kernel size, with and without room around it", "[na2d][hard]") 
     }
   }
   CHECK(check_sizes(list) == "");
+}
+
+TEST_CASE("rows that many tasks share", "[na2d][hard]") {
+  std::vector<Na2dSizes> list;
+  for (const int64_t size : {3, 5, 7, 13, 17, 25}) {
+    for (const int64_t rows : {31, 32, 33, 34, 47, 49, 64, 65, 66, 97, 130}) {
+      for (const int64_t dilation : {1, 2}) {
+        // With a dilation, one group is a row longer than the other.
+        const int64_t height = rows * dilation + dilation - 1;
+        list.push_back(na2d_sizes(1, height, 4, 1, 4, {size, 3}, {dilation, 1}));
+      }
+    }
+  }
+  CHECK(check_sizes(list) == "");
+  CHECK(check_sizes(list, at::kDouble) == "");
 }
 
 TEST_CASE("odd head counts in half types", "[na2d][hard]") {

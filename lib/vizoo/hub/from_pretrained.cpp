@@ -1,7 +1,5 @@
 #include "vizoo/hub/from_pretrained.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <map>
 #include <set>
@@ -9,6 +7,7 @@
 #include "vizoo/core/error.h"
 #include "vizoo/hub/checkpoint.h"
 #include "vizoo/hub/legacy.h"
+#include "vizoo/ops/parallel.h"
 
 namespace vizoo {
 namespace {
@@ -198,7 +197,7 @@ void load_values(const Checkpoint& checkpoint,
                  at::ScalarType dtype) {
   std::vector<std::pair<torch::Tensor, const Checkpoint::Tensor*>> work;
   for (const auto& [key, source] : match.sources) work.emplace_back(state.at(key), source);
-  at::parallel_for(0, static_cast<int64_t>(work.size()), 1, [&](int64_t begin, int64_t end) {
+  ops::parallel_for(static_cast<int64_t>(work.size()), 1, [&](int64_t begin, int64_t end) {
     const torch::NoGradGuard no_grad;
     for (int64_t i = begin; i < end; ++i) {
       auto& [target, source] = work[static_cast<std::size_t>(i)];

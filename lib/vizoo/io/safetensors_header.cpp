@@ -98,19 +98,31 @@ class HeaderParser {
     if (event == JsonEvent::null) return;  // as if it were not there
     if (event != JsonEvent::object_begin) fail_got("__metadata__", "an object", event);
     SafetensorsMetadata& metadata = header_->metadata.emplace();
+    std::size_t bytes = 0;  // keys can be as long as values: both are counted before a copy
     while (scanner_.next() == JsonEvent::key) {
       if (metadata.size() == kMaxSafetensorsMetadata) {
         fail("__metadata__",
              "expected at most " + std::to_string(kMaxSafetensorsMetadata) + " keys, got more");
       }
+      bytes += scanner_.text().size();
+      check_metadata_bytes(bytes);
       metadata.emplace_back(scanner_.text(), std::string());
       const JsonEvent value = scanner_.next();
       if (value != JsonEvent::string) {
         fail_got("__metadata__: key " + quote(metadata.back().first), "a string", value);
       }
+      bytes += scanner_.text().size();
+      check_metadata_bytes(bytes);
       metadata.back().second = scanner_.text();
     }
     check_metadata_keys(metadata);
+  }
+
+  void check_metadata_bytes(std::size_t bytes) const {
+    if (bytes > kMaxSafetensorsMetadataBytes) {
+      fail("__metadata__", "expected at most " + std::to_string(kMaxSafetensorsMetadataBytes) +
+                               " bytes of keys and values, got more");
+    }
   }
 
   void check_metadata_keys(const SafetensorsMetadata& metadata) const {

@@ -120,6 +120,13 @@ class HeaderBuilder {
            "at most " + std::to_string(kMaxSafetensorsMetadata) + " keys",
            std::to_string(metadata.size()));
     }
+    std::size_t bytes = 0;
+    for (const auto& [key, value] : metadata) bytes += key.size() + value.size();
+    if (bytes > kMaxSafetensorsMetadataBytes) {
+      fail("__metadata__",
+           "at most " + std::to_string(kMaxSafetensorsMetadataBytes) + " bytes of keys and values",
+           std::to_string(bytes));
+    }
     std::set<std::string_view> keys;
     text += "\"__metadata__\":{";
     for (const auto& [key, value] : metadata) {

@@ -3,13 +3,13 @@
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/Dispatch.h>
-#include <ATen/Parallel.h>
 #include <ATen/Version.h>
 
 #include <algorithm>
 #include <string>
 
 #include "vizoo/kernels/na2d_cpu.h"
+#include "vizoo/ops/parallel.h"
 
 namespace vizoo::ops::cpu {
 namespace {
@@ -136,7 +136,7 @@ void run(const Problem& problem, Kernel kernel, int64_t tasks, std::size_t works
   const int64_t tokens = shape.batch * shape.heads * shape.height * shape.width;
   const int64_t work = std::max<int64_t>(1, 2 * tokens * window * shape.head_dim / tasks);
   const int64_t grain = std::max<int64_t>(1, kLeastWork / work);
-  at::parallel_for(0, tasks, grain, [&](int64_t first, int64_t last) {
+  parallel_for(tasks, grain, [&](int64_t first, int64_t last) {
     const auto workspace = at::getCPUAllocator()->allocate(workspace_bytes);  // 64-byte aligned
     kernel(problem, first, last, workspace.get());
   });

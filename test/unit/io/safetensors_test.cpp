@@ -248,6 +248,8 @@ TEST_CASE("what cannot be written is refused before anything is", "[io]") {
         named("__metadata__: key \"k\": expected every key once, got it again."));
   CHECK(message({}, SafetensorsMetadata{{"k", "\xFF"}}) ==
         named("__metadata__: key \"k\": expected valid UTF-8, got \"\\xff\"."));
+  CHECK(message({}, SafetensorsMetadata{{"k", std::string(32U << 20U, 'b')}}) ==
+        named("__metadata__: expected at most 33554432 bytes of keys and values, got 33554433."));
   CHECK(message({{std::string(100'000'000, 'a'), F32, {0}, nullptr}}) ==
         named("expected a header of at most 100000000 bytes, got 100000056."));
   CHECK(message(std::vector<TensorToWrite>(250'001)) ==
