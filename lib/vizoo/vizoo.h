@@ -6,7 +6,10 @@
 #include "vizoo/hub/save_pretrained.h"
 #include "vizoo/models/convnext.h"
 #include "vizoo/models/dinat.h"
+#include "vizoo/models/dinov2.h"
+#include "vizoo/models/levit.h"
 #include "vizoo/models/nat.h"
+#include "vizoo/models/poolformer.h"
 #include "vizoo/tasks/image_classification.h"
 #ifdef VIZOO_OPENCV
 #include "vizoo/vision/auto_image_processor.h"

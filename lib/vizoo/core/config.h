@@ -19,7 +19,8 @@ namespace vizoo {
 ///     static void fields(Self& self, Visitor&& visit) { visit("depths", self.depths); ... }
 ///
 /// A field is a bool, int64_t, double, std::string, an enumeration with a name table (below), a
-/// struct with `fields` of its own, or a std::optional, std::vector or std::map of those. Only
+/// struct with `fields` of its own, or a std::optional, std::vector, std::map or std::variant of
+/// those (a variant of integer, string and vectors only: the kind of the JSON value decides). Only
 /// std::optional fields accept JSON null.
 template <class T, class = void>
 struct has_fields : std::false_type {};

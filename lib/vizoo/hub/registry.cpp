@@ -5,7 +5,10 @@
 #include "vizoo/core/error.h"
 #include "vizoo/models/convnext.h"
 #include "vizoo/models/dinat.h"
+#include "vizoo/models/dinov2.h"
+#include "vizoo/models/levit.h"
 #include "vizoo/models/nat.h"
+#include "vizoo/models/poolformer.h"
 
 namespace vizoo {
 namespace {
@@ -81,6 +84,14 @@ const std::vector<ModelEntry>& registry() {
       model_entry<DinatModelImpl>(Task::base_model),
       model_entry<DinatForImageClassificationImpl>(Task::image_classification),
       model_entry<DinatBackboneImpl>(Task::backbone),
+      model_entry<PoolFormerModelImpl>(Task::base_model),
+      model_entry<PoolFormerForImageClassificationImpl>(Task::image_classification),
+      model_entry<LevitModelImpl>(Task::base_model),
+      model_entry<LevitForImageClassificationImpl>(Task::image_classification),
+      model_entry<LevitForImageClassificationWithTeacherImpl>(Task::image_classification),
+      model_entry<Dinov2ModelImpl>(Task::base_model),
+      model_entry<Dinov2ForImageClassificationImpl>(Task::image_classification),
+      model_entry<Dinov2BackboneImpl>(Task::backbone),
   };
   return table;
 }

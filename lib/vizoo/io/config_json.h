@@ -8,6 +8,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "vizoo/core/config.h"
@@ -60,7 +61,26 @@ struct keeps_unknown<
     : std::true_type {};
 
 template <class>
+struct is_variant : std::false_type {};
+template <class... Alternatives>
+struct is_variant<std::variant<Alternatives...>> : std::true_type {};
+
+template <class>
 inline constexpr bool always_false = false;
+
+// Whether a variant's alternative is the one for this kind of JSON value, and its name in messages.
+inline bool is_kind_of(const Json& json, const int64_t*) { return json.is_number_integer(); }
+inline bool is_kind_of(const Json& json, const std::string*) { return json.is_string(); }
+template <class T>
+bool is_kind_of(const Json& json, const std::vector<T>*) {
+  return json.is_array();
+}
+inline std::string kind_name(const int64_t*) { return "an integer"; }
+inline std::string kind_name(const std::string*) { return "a string"; }
+template <class T>
+std::string kind_name(const std::vector<T>*) {
+  return "an array";
+}
 
 // The untemplated readers: they leave `value` alone and add a problem if `json` does not fit.
 void read_boolean(const Json& json, bool& value, const std::string& path, ConfigProblems& problems);
@@ -165,6 +185,25 @@ void read_enum(const Json& json, E& value, const std::string& path, ConfigProble
   problems.add(path, "one of " + enum_choices<E>(), describe_json(json));
 }
 
+template <class... Alternatives>
+void read_variant(const Json& json,
+                  std::variant<Alternatives...>& value,
+                  const std::string& path,
+                  ConfigProblems& problems) {
+  const auto read_if_kind = [&](auto parsed) {
+    if (!is_kind_of(json, &parsed)) return false;
+    read_value(json, parsed, path, problems);
+    value = std::move(parsed);
+    return true;
+  };
+  if ((read_if_kind(Alternatives{}) || ...)) return;
+  std::string expected;
+  for (const auto& name : {kind_name(static_cast<const Alternatives*>(nullptr))...}) {
+    expected += (expected.empty() ? "" : " or ") + name;
+  }
+  problems.add(path, expected, describe_json(json));
+}
+
 template <class T>
 void read_value(const Json& json, T& value, const std::string& path, ConfigProblems& problems) {
   if constexpr (is_optional<T>::value) {
@@ -189,6 +228,8 @@ void read_value(const Json& json, T& value, const std::string& path, ConfigProbl
     read_vector(json, value, path, problems);
   } else if constexpr (is_map<T>::value) {
     read_map(json, value, path, problems);
+  } else if constexpr (is_variant<T>::value) {
+    read_variant(json, value, path, problems);
   } else if constexpr (has_fields<T>::value) {
     read_fields(json, value, path, problems);
   } else {
@@ -218,6 +259,8 @@ Json write_value(const T& value) {
       }
     }
     return object;
+  } else if constexpr (is_variant<T>::value) {
+    return std::visit([](const auto& alternative) { return write_value(alternative); }, value);
   } else if constexpr (has_fields<T>::value) {
     Json object = Json::object();
     if constexpr (keeps_unknown<T>::value) {

@@ -182,7 +182,7 @@ ConvNextModelImpl::ConvNextModelImpl(ConvNextConfig model_config)
 
 BaseModelOutputWithPooling ConvNextModelImpl::forward(const torch::Tensor& pixel_values,
                                                       const ForwardOptions& options) {
-  check_pixel_values(pixel_values, config.num_channels, least_size(config));
+  check_inputs(pixel_values, options, config.num_channels, least_size(config));
   BaseModelOutputWithPooling output;
   auto* hidden_states = wants_hidden_states(options) ? &output.hidden_states : nullptr;
   output.last_hidden_state = encoder->forward(embeddings->forward(pixel_values), hidden_states);
@@ -203,8 +203,9 @@ ConvNextForImageClassificationImpl::ConvNextForImageClassificationImpl(ConvNextC
 
 ImageClassifierOutput ConvNextForImageClassificationImpl::forward(const torch::Tensor& pixel_values,
                                                                   const ForwardOptions& options) {
-  const auto with_flag = ForwardOptions(options).output_hidden_states(wants_hidden_states(options));
-  auto features = convnext->forward(pixel_values, with_flag);
+  check_options(options);
+  const auto inner = ForwardOptions().output_hidden_states(wants_hidden_states(options));
+  auto features = convnext->forward(pixel_values, inner);
   ImageClassifierOutput output;
   output.logits =
       classifier.is_empty() ? features.pooler_output : classifier->forward(features.pooler_output);
@@ -244,7 +245,7 @@ std::vector<int64_t> ConvNextBackboneImpl::channels() const {
 
 BackboneOutput ConvNextBackboneImpl::forward(const torch::Tensor& pixel_values,
                                              const ForwardOptions& options) {
-  check_pixel_values(pixel_values, config.num_channels, least_size(config));
+  check_inputs(pixel_values, options, config.num_channels, least_size(config));
   std::vector<torch::Tensor> hidden_states;
   encoder->forward(embeddings->forward(pixel_values), &hidden_states);
   BackboneOutput output;

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "vizoo/core/error.h"
 #include "vizoo/nn/initialization.h"
 
 namespace vizoo::nn {
@@ -63,6 +64,41 @@ LayerNormImpl::LayerNormImpl(int64_t size, double norm_eps) : eps(norm_eps) {
 
 torch::Tensor LayerNormImpl::forward(const torch::Tensor& input) const {
   return at::layer_norm(input, weight.sizes(), weight, bias, eps);
+}
+
+BatchNormImpl::BatchNormImpl(int64_t size) {
+  weight = register_parameter("weight", torch::ones({size}));
+  bias = register_parameter("bias", torch::zeros({size}));
+  running_mean = register_buffer("running_mean", torch::zeros({size}));
+  running_var = register_buffer("running_var", torch::ones({size}));
+  num_batches_tracked = register_buffer("num_batches_tracked", torch::zeros({}, torch::kInt64));
+}
+
+torch::Tensor BatchNormImpl::forward(const torch::Tensor& input) {
+  constexpr double kMomentum = 0.1;
+  constexpr double kEps = 1e-5;
+  if (is_training()) {
+    if (input.numel() == input.size(1)) {
+      throw ShapeError("model",
+                       "batch norm in training mode",
+                       "more than one value for each channel",
+                       "one",
+                       "Use a larger batch");
+    }
+    num_batches_tracked.add_(1);
+  }
+  // LibTorch 2.11's gradient on the CPU is wrong for one contiguous image whose gradient comes in
+  // channels-last, as after flatten and transpose; it is right for a channels-last image.
+  const auto x = input.dim() == 4 ? input.contiguous(at::MemoryFormat::ChannelsLast) : input;
+  return at::batch_norm(x,
+                        weight,
+                        bias,
+                        running_mean,
+                        running_var,
+                        is_training(),
+                        kMomentum,
+                        kEps,
+                        at::globalContext().userEnabledCuDNN());
 }
 
 }  // namespace vizoo::nn

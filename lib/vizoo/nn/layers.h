@@ -56,4 +56,23 @@ class LayerNormImpl : public torch::nn::Module {
 };
 TORCH_MODULE(LayerNorm);
 
+/// y = (x - mean) / sqrt(var + eps) * weight + bias for each channel, as torch.nn.BatchNorm1d and
+/// BatchNorm2d with eps 1e-5. x, y: [N, C] or [N, C, ...]. In training mode mean and (biased) var
+/// are those of the batch, and running_mean, running_var (unbiased) move towards them by a tenth;
+/// otherwise they are running_mean and running_var. Parameters `weight` (ones) and `bias` (zeros),
+/// buffers `running_mean` (zeros), `running_var` (ones), all [C], and `num_batches_tracked`, int64.
+class BatchNormImpl : public torch::nn::Module {
+ public:
+  explicit BatchNormImpl(int64_t size);
+  /// Throws ShapeError in training mode for one value per channel, which has no variance.
+  torch::Tensor forward(const torch::Tensor& input);
+
+  torch::Tensor weight;
+  torch::Tensor bias;
+  torch::Tensor running_mean;
+  torch::Tensor running_var;
+  torch::Tensor num_batches_tracked;
+};
+TORCH_MODULE(BatchNorm);
+
 }  // namespace vizoo::nn

@@ -35,10 +35,13 @@ struct BaseModelOutputWithPooling {
   }
 };
 
-/// Output of an image classifier (modeling_outputs.py, ImageClassifierOutput).
+/// Output of an image classifier (modeling_outputs.py, ImageClassifierOutput; modeling_levit.py,
+/// LevitForImageClassificationWithTeacherOutput).
 struct ImageClassifierOutput {
   torch::Tensor loss;                        ///< scalar, when labels were given
   torch::Tensor logits;                      ///< [B, num_labels], before softmax or sigmoid
+  torch::Tensor cls_logits;                  ///< of the first head, by LeViT with a teacher
+  torch::Tensor distillation_logits;         ///< of its second head; logits are the mean of both
   std::vector<torch::Tensor> hidden_states;  ///< on request
   std::vector<torch::Tensor> attentions;     ///< on request, by models with attention
   /// hidden_states as [B, C, H, W], by NAT and DiNAT.
@@ -48,6 +51,8 @@ struct ImageClassifierOutput {
   static void fields(Self& self, Visitor&& visit) {
     visit("loss", self.loss);
     visit("logits", self.logits);
+    visit("cls_logits", self.cls_logits);
+    visit("distillation_logits", self.distillation_logits);
     visit("hidden_states", self.hidden_states);
     visit("attentions", self.attentions);
     visit("reshaped_hidden_states", self.reshaped_hidden_states);

@@ -25,7 +25,7 @@ void NeighborhoodModelImpl::build(const NeighborhoodConfig& config,
 
 BaseModelOutputWithPooling NeighborhoodModelImpl::forward(const torch::Tensor& pixel_values,
                                                           const ForwardOptions& options) {
-  check_pixel_values(pixel_values, num_channels_, kLeastSize);
+  check_inputs(pixel_values, options, num_channels_, kLeastSize);
   BaseModelOutputWithPooling output;
   nn::NeighborhoodStates states;
   if (wants_hidden_states(options)) states.hidden_states = &output.hidden_states;
@@ -53,10 +53,11 @@ void NeighborhoodClassifierImpl::build(const NeighborhoodConfig& config,
 
 ImageClassifierOutput NeighborhoodClassifierImpl::forward(const torch::Tensor& pixel_values,
                                                           const ForwardOptions& options) {
-  const auto with_flags = ForwardOptions(options)
-                              .output_hidden_states(wants_hidden_states(options))
-                              .output_attentions(wants_attentions(options));
-  auto features = model_->forward(pixel_values, with_flags);
+  check_options(options);
+  const auto inner = ForwardOptions()
+                         .output_hidden_states(wants_hidden_states(options))
+                         .output_attentions(wants_attentions(options));
+  auto features = model_->forward(pixel_values, inner);
   ImageClassifierOutput output;
   output.logits =
       classifier.is_empty() ? features.pooler_output : classifier->forward(features.pooler_output);
@@ -87,7 +88,7 @@ void NeighborhoodBackboneImpl::build(const NeighborhoodConfig& config, const Dil
 
 BackboneOutput NeighborhoodBackboneImpl::forward(const torch::Tensor& pixel_values,
                                                  const ForwardOptions& options) {
-  check_pixel_values(pixel_values, num_channels_, kLeastSize);
+  check_inputs(pixel_values, options, num_channels_, kLeastSize);
   BackboneOutput output;
   std::vector<torch::Tensor> hidden_states;
   nn::NeighborhoodStates states;

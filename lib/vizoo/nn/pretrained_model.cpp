@@ -1,5 +1,6 @@
 #include "vizoo/nn/pretrained_model.h"
 
+#include <algorithm>
 #include <sstream>
 
 #include "vizoo/core/error.h"
@@ -8,23 +9,31 @@
 namespace vizoo {
 namespace {
 
-// Takes `name` out of the arguments; the rest must be empty in the end.
-torch::Tensor take(NamedArguments& arguments, const std::string& name) {
-  const auto found = arguments.find(name);
-  if (found == arguments.end()) return {};
-  auto tensor = found->second;
-  arguments.erase(found);
-  return tensor;
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-void expect_none_left(const PretrainedModelImpl& model,
-                      const NamedArguments& arguments,
-                      const std::string& known) {
-  if (arguments.empty()) return;
-  throw UsageError("model",
-                   model.class_name() + ".forward",
-                   "the arguments " + known,
-                   quote(arguments.begin()->first));
+[[noreturn]] void refuse_argument(const PretrainedModelImpl& model, const std::string& name) {
+  std::string known;
+  for (const auto& argument : model.argument_names()) {
+    known += (known.empty() ? "" : ", ") + argument;
+  }
+  throw UsageError("model", model.class_name() + ".forward", "the arguments " + known, quote(name));
+}
+
+// The tensors among the arguments as pixel_values and options.
+template <class Model>
+NamedTensors forward_pixels(Model& model, const NamedArguments& arguments, ForwardOptions options) {
+  torch::Tensor pixel_values;
+  for (const auto& [name, tensor] : arguments) {
+    if (!contains(model.argument_names(), name)) refuse_argument(model, name);
+    if (name == "pixel_values") pixel_values = tensor;
+  }
+  ForwardOptions::tensors(options, [&](const char* name, torch::Tensor& option) {
+    const auto found = arguments.find(name);
+    if (found != arguments.end()) option = found->second;
+  });
+  return named_tensors(model.forward(pixel_values, options));
 }
 
 void initialize_children_first(PretrainedModelImpl& model, torch::nn::Module& module) {
@@ -50,6 +59,9 @@ void PretrainedModelImpl::initialize_module(torch::nn::Module& module) const {
   } else if (auto* norm = dynamic_cast<nn::LayerNormImpl*>(&module)) {
     norm->weight.fill_(1.0);
     norm->bias.zero_();
+  } else if (auto* batch_norm = dynamic_cast<nn::BatchNormImpl*>(&module)) {
+    batch_norm->weight.fill_(1.0);
+    batch_norm->bias.zero_();
   } else if (auto* own = dynamic_cast<nn::SelfInitializing*>(&module)) {
     own->initialize_own_parameters();
   }
@@ -62,33 +74,30 @@ void PretrainedModelImpl::initialize_weights() {
 
 NamedTensors VisionModelImpl::forward_named(const NamedArguments& arguments,
                                             const ForwardOptions& options) {
-  auto rest = arguments;
-  const auto pixel_values = take(rest, "pixel_values");
-  expect_none_left(*this, rest, "pixel_values");
-  return named_tensors(forward(pixel_values, options));
+  return forward_pixels(*this, arguments, options);
 }
 
 NamedTensors ImageClassifierImpl::forward_named(const NamedArguments& arguments,
                                                 const ForwardOptions& options) {
-  auto rest = arguments;
-  const auto pixel_values = take(rest, "pixel_values");
-  auto with_labels = options;
-  if (auto labels = take(rest, "labels"); labels.defined()) with_labels.labels(labels);
-  expect_none_left(*this, rest, "pixel_values and labels");
-  return named_tensors(forward(pixel_values, with_labels));
+  return forward_pixels(*this, arguments, options);
 }
 
 NamedTensors BackboneImpl::forward_named(const NamedArguments& arguments,
                                          const ForwardOptions& options) {
-  auto rest = arguments;
-  const auto pixel_values = take(rest, "pixel_values");
-  expect_none_left(*this, rest, "pixel_values");
-  return named_tensors(forward(pixel_values, options));
+  return forward_pixels(*this, arguments, options);
 }
 
-void check_pixel_values(const torch::Tensor& pixel_values,
-                        int64_t num_channels,
-                        int64_t least_size) {
+void PretrainedModelImpl::check_options(const ForwardOptions& options) const {
+  ForwardOptions::tensors(options, [&](const char* name, const torch::Tensor& tensor) {
+    if (tensor.defined() && !contains(argument_names(), name)) refuse_argument(*this, name);
+  });
+}
+
+void PretrainedModelImpl::check_inputs(const torch::Tensor& pixel_values,
+                                       const ForwardOptions& options,
+                                       int64_t num_channels,
+                                       int64_t least_size) const {
+  check_options(options);
   if (!pixel_values.defined()) {
     throw ShapeError("model", "pixel_values", "a tensor [B, num_channels, H, W]", "none");
   }

@@ -6,6 +6,7 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "vizoo/core/config.h"
 #include "vizoo/nn/initialization.h"
@@ -14,13 +15,27 @@
 
 namespace vizoo {
 
-/// Options of a forward call. Unset flags take the config's default. Options never change what a
-/// tensor means, only which fields of the output are filled.
+/// Options of a forward call: flags, which take the config's default unless they are set and decide
+/// only which fields of the output are filled, and tensors, which some models take. A model throws
+/// UsageError for a tensor that it does not take.
 struct ForwardOptions {
   TORCH_ARG(std::optional<bool>, output_hidden_states) = std::nullopt;
   TORCH_ARG(std::optional<bool>, output_attentions) = std::nullopt;
   /// Labels of a head with a loss; the head documents shape and dtype.
   TORCH_ARG(torch::Tensor, labels) = torch::Tensor();
+  /// Patches that are replaced by the mask token, bool, [B, patches] (Dinov2Model).
+  TORCH_ARG(torch::Tensor, bool_masked_pos) = torch::Tensor();
+  /// Factors of the attention probabilities, floating point, [heads] or [layers, heads] (DINOv2).
+  TORCH_ARG(torch::Tensor, head_mask) = torch::Tensor();
+
+ public:
+  /// Calls visit(name, tensor) for each tensor above.
+  template <class Self, class Visitor>
+  static void tensors(Self& self, Visitor&& visit) {
+    visit("labels", self.labels());
+    visit("bool_masked_pos", self.bool_masked_pos());
+    visit("head_mask", self.head_mask());
+  }
 };
 
 /// Forward arguments by the keyword names of Transformers (`pixel_values`, `labels`, ...).
@@ -50,6 +65,9 @@ class PretrainedModelImpl : public torch::nn::Module {
   /// norms 1 and 0; what is nn::SelfInitializing as it says.
   virtual void initialize_module(torch::nn::Module& module) const;
 
+  /// Names of the tensors that forward takes, as Transformers' keyword arguments.
+  virtual std::vector<std::string> argument_names() const = 0;
+
   /// Calls forward with arguments by name and returns the outputs by name. Throws UsageError for an
   /// argument that the model does not take, ShapeError for one that is missing.
   virtual NamedTensors forward_named(const NamedArguments& arguments,
@@ -59,6 +77,16 @@ class PretrainedModelImpl : public torch::nn::Module {
   /// Upstream's `post_init`: initialises every submodule, children first, except whole models
   /// inside this one, which have done it in their own constructor. Does nothing under NoInitGuard.
   void initialize_weights();
+
+  /// Throws UsageError for a tensor among the options that is not in `argument_names()`.
+  void check_options(const ForwardOptions& options) const;
+
+  /// What every forward of pixels begins with: check_options, and ShapeError unless `pixel_values`
+  /// is a floating-point tensor [B, num_channels, H, W] with H and W of at least `least_size`.
+  void check_inputs(const torch::Tensor& pixel_values,
+                    const ForwardOptions& options,
+                    int64_t num_channels,
+                    int64_t least_size) const;
 
   /// Whether a flag was asked for by the call, else by the config.
   bool wants_hidden_states(const ForwardOptions& options) const {
@@ -75,6 +103,7 @@ class VisionModelImpl : public PretrainedModelImpl {
   /// pixel_values: [B, num_channels, H, W], floating point.
   virtual BaseModelOutputWithPooling forward(const torch::Tensor& pixel_values,
                                              const ForwardOptions& options = {}) = 0;
+  std::vector<std::string> argument_names() const override { return {"pixel_values"}; }
   NamedTensors forward_named(const NamedArguments& arguments,
                              const ForwardOptions& options) override;
 };
@@ -86,6 +115,7 @@ class ImageClassifierImpl : public PretrainedModelImpl {
   /// `image_classification_loss` takes them.
   virtual ImageClassifierOutput forward(const torch::Tensor& pixel_values,
                                         const ForwardOptions& options = {}) = 0;
+  std::vector<std::string> argument_names() const override { return {"pixel_values", "labels"}; }
   NamedTensors forward_named(const NamedArguments& arguments,
                              const ForwardOptions& options) override;
 };
@@ -96,18 +126,13 @@ class BackboneImpl : public PretrainedModelImpl {
   /// pixel_values: [B, num_channels, H, W], floating point.
   virtual BackboneOutput forward(const torch::Tensor& pixel_values,
                                  const ForwardOptions& options = {}) = 0;
+  std::vector<std::string> argument_names() const override { return {"pixel_values"}; }
   NamedTensors forward_named(const NamedArguments& arguments,
                              const ForwardOptions& options) override;
 
   /// Channels of each returned feature map.
   virtual std::vector<int64_t> channels() const = 0;
 };
-
-/// Throws ShapeError unless `pixel_values` is a floating-point tensor [B, num_channels, H, W] with
-/// H and W of at least `least_size`.
-void check_pixel_values(const torch::Tensor& pixel_values,
-                        int64_t num_channels,
-                        int64_t least_size);
 
 /// What `AutoModel*` return: shared ownership of a model by its task.
 using VisionModel = std::shared_ptr<VisionModelImpl>;

@@ -2,17 +2,9 @@
 // autocast and tracing see one op.
 #include "vizoo/ops/neighborhood_attention.h"
 
-#include <ATen/core/dispatch/Dispatcher.h>
+#include "vizoo/ops/find_op.h"
 
 namespace vizoo::ops {
-namespace {
-
-template <class Function>
-auto find_op(const char* name) {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Function>();
-}
-
-}  // namespace
 
 at::Tensor na2d(const at::Tensor& query,
                 const at::Tensor& key,

@@ -3,6 +3,7 @@
 #include <torch/library.h>
 #include <torch/version.h>
 
+#include "vizoo/ops/image_ops.h"
 #include "vizoo/ops/ops.h"
 #include "vizoo/ops/registration.h"
 #include "vizoo/ops/window_padding.h"
@@ -50,6 +51,15 @@ TORCH_LIBRARY(vizoo, library) {
               TORCH_FN(vizoo::ops::composite::pad_to_at_least));
   library.def("crop_like(Tensor(a) input, Tensor reference) -> Tensor(a)",
               TORCH_FN(vizoo::ops::composite::crop_like));
+
+  library.def("average_pool2d(Tensor input, int kernel_size) -> Tensor",
+              TORCH_FN(vizoo::ops::composite::average_pool2d));
+  library.def(
+      "interpolate_position_embeddings(Tensor(a) position_embeddings, Tensor pixel_values, "
+      "int patch_size, bool offset, bool antialias=False) -> Tensor(a)",
+      TORCH_FN(vizoo::ops::composite::interpolate_position_embeddings));
+  library.def("grid_distance_bias(Tensor attention_biases, int resolution, int stride) -> Tensor",
+              TORCH_FN(vizoo::ops::composite::grid_distance_bias));
 }
 
 TORCH_LIBRARY_IMPL(vizoo, CPU, library) { vizoo::ops::register_device_kernels(library); }
