@@ -7,7 +7,9 @@ the ratio peer / ours within a round (above 1: we are faster). Sections:
     resize      bicubic 500x375 -> 341x256, one thread: torchvision's uint8 antialias, Pillow
     processor   the whole ConvNeXT processor on one 500x375 photo, one thread: Transformers 4.37.2
                 (Pillow) and, if scripts/reference_env.sh --v5 was run, 5.17 (torchvision)
-    model       ConvNeXT-T float32, batch 1 and 8, two threads: Transformers 4.37.2 eager
+    model       ConvNeXT-T, PoolFormer-S12, LeViT-128S and -256, DINOv2-S, float32, batch 1 and 8,
+                two threads: Transformers 4.37.2 eager and, if scripts/reference_env.sh --peers was
+                run, ONNX Runtime and OpenVINO
     attention   neighborhood attention on CPU: gather composition, dense masked attention, compiled
                 FlexAttention, a plain loop nest, the core's peak, and its share of DiNAT-Mini
     cold        a fresh process that classifies one image: wall time and peak memory
@@ -29,6 +31,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".venv-reference" / "bin" / "python"
+PEERS = ROOT / ".venv-reference" / "peers"
 V5 = ROOT / ".venv-reference" / "v5"
 SECTIONS = ("resize", "processor", "attention", "model", "cold")
 LEAST_ROUNDS = 7
@@ -41,6 +44,8 @@ def parse_arguments():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", metavar="SECTION",
                         help=f"{'|'.join(SECTIONS)} (default: all)")
+    parser.add_argument("--model", action="append", metavar="NAME",
+                        help="in the section model, only this one (repeatable)")
     parser.add_argument("--rounds", type=int, default=9, help=f"at least {LEAST_ROUNDS}")
     parser.add_argument("--cpu-time", action="store_true",
                         help="processor time in the sections with one thread: for shared machines")
@@ -166,47 +171,6 @@ def bench_processor(options):
     return report(times, threads=1, clock=options.clock)
 
 
-def largest_difference(program, folder, model, pixels):
-    """Of the logits, ours against eager: what is timed must be the same computation."""
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    save_file({"pixel_values": pixels}, folder / "in.safetensors")
-    subprocess.run([program, "forward", "--model", folder, "--inputs", folder / "in.safetensors",
-                    "--outputs", folder / "out.safetensors"], check=True)
-    with torch.inference_mode():
-        expected = model(pixels).logits
-    return float((load_file(folder / "out.safetensors")["logits"] - expected).abs().max())
-
-
-def bench_model(options, program, folder, model):
-    import torch
-
-    from bench.rounds import alternate, report, timed
-
-    torch.set_num_threads(2)
-    result = {}
-    for batch, runs in ((1, 10), (8, 3)):
-        pixels = torch.randn(batch, 3, 224, 224, generator=torch.Generator().manual_seed(1))
-
-        def ours(batch=batch, runs=runs):
-            command = [program, "bench", "--model", folder, "--batch", str(batch), "--threads", "2",
-                       "--runs", str(runs), "--warm-up", "1", "--json"]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            return json.loads(done.stdout)["median_ms"]
-
-        def eager(pixels=pixels):
-            with torch.inference_mode():
-                model(pixels)
-
-        difference = largest_difference(program, folder, model, pixels)
-        times = alternate({"vizoo": ours,
-                           "Transformers 4.37.2": timed(eager, least_runs=runs)},
-                          options.rounds)
-        result[f"batch {batch}"] = report(times, threads=2, largest_logit_difference=difference)
-    return result
-
-
 def bench_cold(options, program, folder):
     from bench.rounds import alternate, report, run_child
 
@@ -284,15 +248,16 @@ def main():
         library = program.parents[1] / "lib" / "libvizoo_ops.so"
         baseline = find_benchmark(options, "libna2d_baseline.so")
         sections["attention"] = neighborhood_attention.bench(options, program, library, baseline)
-    if {"model", "cold"} & set(options.sections):
+    if "model" in options.sections:
+        sys.path.insert(0, str(PEERS))
+        from bench import models
+
+        sections["model"] = models.bench(options, program)
+    if "cold" in options.sections:
         with tempfile.TemporaryDirectory(prefix="vizoo-bench-") as temporary:
             folder = Path(temporary)
-            model = make_convnext_tiny(folder)
-            if "model" in options.sections:
-                sections["model"] = bench_model(options, program, folder, model)
-            del model
-            if "cold" in options.sections:
-                sections["cold"] = bench_cold(options, program, folder)
+            make_convnext_tiny(folder)
+            sections["cold"] = bench_cold(options, program, folder)
     print(json.dumps(result, indent=2))
     print_table(result)
     return 0

@@ -6,7 +6,7 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 
 usage() {
   cat <<'EOF'
-usage: scripts/reference_env.sh [--v5]
+usage: scripts/reference_env.sh [--v5] [--peers]
 
 Makes .venv-reference with Transformers 4.37.2, torch 2.11.0 and whatever else the tests and the
 scripts in Python need, all pinned (scripts/reference-requirements.txt): 5 GB. Does nothing if it is
@@ -14,14 +14,17 @@ there already.
 
   --v5    also puts Transformers 5.17.0 into .venv-reference/v5, a peer for benchmarks:
           PYTHONPATH=.venv-reference/v5 .venv-reference/bin/python ...
+  --peers also puts ONNX Runtime and OpenVINO into .venv-reference/peers, for benchmarks
   --help  show this text
 EOF
 }
 
 with_v5=false
+with_peers=false
 for argument in "$@"; do
   case "$argument" in
     --v5) with_v5=true ;;
+    --peers) with_peers=true ;;
     --help | -h)
       usage
       exit 0
@@ -63,4 +66,8 @@ install scripts/reference-requirements.txt "$venv"
 if $with_v5; then
   install scripts/reference-v5-requirements.txt "$venv/v5" \
     --no-deps --upgrade --target "$venv/v5"
+fi
+if $with_peers; then
+  install scripts/reference-peers-requirements.txt "$venv/peers" \
+    --no-deps --upgrade --target "$venv/peers"
 fi

@@ -1,22 +1,18 @@
 // `vizoo classify`: labels and scores of images. Worker threads decode and preprocess while the
 // model loads and runs; a bad image is reported and the others are answered all the same.
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <iomanip>
 #include <iostream>
 #include <memory>
-#include <sstream>
-#include <thread>
 
 #include "commands.h"
 #include "common.h"
+#include "image_batches.h"
 #include "images.h"
 #include "vizoo/core/error.h"
-#include "vizoo/core/thread.h"
 #include "vizoo/hub/auto_model.h"
 #include "vizoo/tasks/image_classification.h"
 #include "vizoo/vision/auto_image_processor.h"
-#include "vizoo/vision/image.h"
 
 namespace vizoo::app {
 namespace {
@@ -27,38 +23,12 @@ struct Options {
   std::string image_backend = "pil";
   std::string dtype = "float32";
   std::string device = "cpu";
+  std::string model_args = "{}";
   int64_t top_k = 5;
   int64_t batch = 8;
   int threads = 0;
   bool as_json = false;
 };
-
-// One image on its way through; either pixel values or the reason why there are none.
-struct Item {
-  std::string path;
-  torch::Tensor pixel_values;  // [1, C, H, W]
-  std::string error;
-};
-
-Item prepare(const std::filesystem::path& path, const ImageProcessor& processor) {
-  Item item;
-  item.path = path.string();
-  try {
-    // As Transformers' pipeline, which turns photos upright.
-    const auto image = read_image(path, DecodeOptions{/*apply_exif_orientation=*/true});
-    item.pixel_values =
-        processor(image, PreprocessOptions().return_form(ReturnForm::stacked)).pixel_values;
-  } catch (const std::exception& error) {
-    const std::string message = error.what();
-    item.error = message.substr(0, message.find('\n'));
-    const std::string where = "[image] ";
-    if (item.error.rfind(where, 0) == 0 &&
-        item.error.find(printable(item.path)) == std::string::npos) {
-      item.error = where + printable(item.path) + ": " + item.error.substr(where.size());
-    }
-  }
-  return item;
-}
 
 class Printer {
  public:
@@ -104,75 +74,35 @@ class Printer {
   bool failed_ = false;
 };
 
-// Images that came out in one size run as one batch.
-class Batcher {
- public:
-  Batcher(ImageClassifier model, const Options& options, Printer& printer)
-      : model_(std::move(model)),
-        options_(options),
-        device_(parse_device(options.device)),
-        dtype_(parse_dtype(options.dtype)),
-        printer_(printer) {}
-
-  void add(Item item) {
-    if (!pending_.empty() && !item.error.empty()) flush();  // keeps the answers in order
-    if (!item.error.empty()) return printer_.failure(item.path, item.error);
-    if (!pending_.empty() && item.pixel_values.sizes() != pending_.front().pixel_values.sizes()) {
-      flush();
-    }
-    pending_.push_back(std::move(item));
-    if (static_cast<int64_t>(pending_.size()) >= options_.batch) flush();
-  }
-
-  void flush() {
-    if (pending_.empty()) return;
-    std::vector<torch::Tensor> pixel_values;
-    for (const auto& item : pending_) pixel_values.push_back(item.pixel_values);
-    const auto input = torch::cat(pixel_values).to(device_, dtype_);
-    const c10::InferenceMode inference;
-    const auto output = model_->forward(input);
-    const auto answers = top_k_labels(model_->base_config(), output.logits, options_.top_k);
-    for (std::size_t i = 0; i < pending_.size(); ++i) printer_.answer(pending_[i].path, answers[i]);
-    pending_.clear();
-  }
-
- private:
-  ImageClassifier model_;
-  const Options& options_;
-  torch::Device device_;
-  at::ScalarType dtype_;
-  Printer& printer_;
-  std::vector<Item> pending_;
-};
-
 int classify(const Options& options) {
   apply_threads(options.threads);
   const auto backend = enum_value<ImageBackend>(options.image_backend);
   const auto paths = expand_images(options.images);
   const auto processor =
       AutoImageProcessor::from_pretrained(options.model, ImageProcessorOptions().backend(*backend));
-  const std::size_t workers = options.threads > 0
-                                  ? static_cast<std::size_t>(options.threads)
-                                  : std::max(1U, std::thread::hardware_concurrency());
   // Started before the model is loaded: the first batch is ready when the model is.
-  OrderedPrefetch<Item> prefetch(
-      paths.size(), workers, static_cast<std::size_t>(options.batch) * 2, [&](std::size_t i) {
-        return prepare(paths[i], *processor);
-      });
+  ImageBatches batches(paths, *processor, options.batch, options.threads);
 
   LoadReport report;
-  auto model =
-      AutoModelForImageClassification::from_pretrained(options.model,
-                                                       LoadOptions()
-                                                           .torch_dtype(parse_dtype(options.dtype))
-                                                           .device(parse_device(options.device))
-                                                           .report(&report));
+  const auto device = parse_device(options.device);
+  const auto dtype = parse_dtype(options.dtype);
+  auto model = AutoModelForImageClassification::from_pretrained(options.model,
+                                                                LoadOptions()
+                                                                    .torch_dtype(dtype)
+                                                                    .device(device)
+                                                                    .model_args(options.model_args)
+                                                                    .report(&report));
   print_warnings(report);
   Progress progress("classify", paths.size());
   Printer printer(options.as_json, progress);
-  Batcher batcher(model, options, printer);
-  while (!prefetch.done()) batcher.add(prefetch.next());
-  batcher.flush();
+  batches.for_each(
+      [&](const std::vector<PreparedImage>& images, const torch::Tensor& pixel_values) {
+        const c10::InferenceMode inference;
+        const auto output = model->forward(pixel_values.to(device, dtype));
+        const auto answers = top_k_labels(model->base_config(), output.logits, options.top_k);
+        for (std::size_t i = 0; i < images.size(); ++i) printer.answer(images[i].path, answers[i]);
+      },
+      [&](const PreparedImage& image) { printer.failure(image.path, image.error); });
   return printer.failed() ? kFailed : kOk;
 }
 
@@ -190,6 +120,7 @@ void add_classify(CLI::App& program, Run& run) {
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
   add_image_backend_option(*command, options->image_backend);
+  add_model_args_option(*command, options->model_args);
   add_dtype_option(*command, options->dtype);
   add_device_option(*command, options->device);
   add_threads_option(*command, options->threads);

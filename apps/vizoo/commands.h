@@ -16,6 +16,7 @@ using Run = std::function<int()>;
 void add_bench(CLI::App& program, Run& run);
 void add_classify(CLI::App& program, Run& run);
 void add_doctor(CLI::App& program, Run& run);
+void add_embed(CLI::App& program, Run& run);
 void add_forward(CLI::App& program, Run& run);
 void add_inspect(CLI::App& program, Run& run);
 void add_list(CLI::App& program, Run& run);

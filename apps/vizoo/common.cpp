@@ -38,6 +38,14 @@ void add_set_option(CLI::App& command,
       ->allow_extra_args(false);
 }
 
+void add_model_args_option(CLI::App& command, std::string& model_args) {
+  command
+      .add_option("--model-args",
+                  model_args,
+                  "Constructor arguments, a JSON object: '{\"position_interpolation\": \"size\"}'")
+      ->type_name("JSON");
+}
+
 void add_threads_option(CLI::App& command, int& threads) {
   command.add_option("--threads", threads, "Threads to use (default: all cores)")
       ->type_name("N")

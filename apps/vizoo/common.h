@@ -20,6 +20,9 @@ void add_model_option(CLI::App& command, std::filesystem::path& folder);
 /// `--set key=json`, any number of times.
 void add_set_option(CLI::App& command, std::vector<std::string>& settings, const std::string& what);
 
+/// `--model-args JSON`: constructor arguments beside the config.
+void add_model_args_option(CLI::App& command, std::string& model_args);
+
 /// `--threads N`: 0 leaves LibTorch's choice, all cores.
 void add_threads_option(CLI::App& command, int& threads);
 void apply_threads(int threads);

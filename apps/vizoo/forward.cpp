@@ -103,8 +103,7 @@ void add_forward(CLI::App& program, Run& run) {
                    "and grad_input.NAME")
       ->type_name("FIELD");
   add_set_option(*command, options->settings, "config.json");
-  command->add_option("--model-args", options->model_args, "Constructor arguments, a JSON object")
-      ->type_name("JSON");
+  add_model_args_option(*command, options->model_args);
   command->footer(
       "Example: vizoo forward --model weights/convnext-digits --inputs in.safetensors "
       "--outputs out.safetensors --output-hidden-states");

@@ -68,6 +68,7 @@ int main_program(int argc, char** argv) {
   add_inspect(program, run);
 #ifdef VIZOO_OPENCV
   add_classify(program, run);
+  add_embed(program, run);
 #endif
   add_forward(program, run);
 #ifdef VIZOO_OPENCV

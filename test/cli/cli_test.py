@@ -269,6 +269,79 @@ class Images(ProgramTest):
         self.check_failure(vizoo("classify", "--model", CHECKPOINT, pattern), 2,
                            f"[usage] {pattern}: expected a pattern that matches files, got no match.")
 
+    def test_embed(self):
+        images = sorted(IMAGES.glob("*.png"))
+        outputs, array = self.folder / "features.safetensors", self.folder / "features.npy"
+        for batch in (1, 7):
+            result = vizoo("embed", "--model", CHECKPOINT, "--output", outputs, "--batch", batch,
+                           "--json", IMAGES)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            lines = [json.loads(line) for line in result.stdout.splitlines()]
+            self.assertEqual([line["image"] for line in lines], list(map(str, images)))
+            self.assertEqual([line["row"] for line in lines], list(range(20)))
+            self.assertEqual(lines[0]["shape"], [128])
+        dtype, shape, content = read_safetensors(outputs)["features"]
+        self.assertEqual((dtype, shape), ("F32", [20, 128]))
+        (length,) = struct.unpack("<Q", outputs.read_bytes()[:8])
+        header = json.loads(outputs.read_bytes()[8:8 + length])
+        self.assertEqual(json.loads(header["__metadata__"]["images"]), list(map(str, images)))
+
+        result = vizoo("embed", "--model", CHECKPOINT, "--output", array, IMAGES)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertEqual(result.stdout.splitlines()[3], f"{images[3]}  3  [128]")
+        stored = array.read_bytes()
+        self.assertEqual(stored[:8], b"\x93NUMPY\x01\x00")
+        (length,) = struct.unpack("<H", stored[8:10])
+        self.assertEqual((10 + length) % 64, 0)
+        self.assertEqual(stored[10:10 + length].decode().rstrip(),
+                         "{'descr': '<f4', 'fortran_order': False, 'shape': (20, 128), }")
+        rows = struct.unpack(f"<{20 * 128}f", stored[10 + length:])
+        # Images that run alone or together differ in rounding at most.
+        for left, right in zip(rows, struct.unpack(f"<{20 * 128}f", content)):
+            self.assertAlmostEqual(left, right, delta=1e-4)
+
+    def test_embed_patches_and_their_picture(self):
+        outputs, picture = self.folder / "patches.safetensors", self.folder / "pca.png"
+        dinat = pathlib.Path("weights/dinat-digits")
+        result = vizoo("embed", "--model", dinat, "--features", "patches", "--output", outputs,
+                       "--pca", picture, *sorted(IMAGES.glob("*.png"))[:3])
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        shape = read_safetensors(outputs)["features"][1]
+        self.assertEqual((len(shape), shape[0]), (4, 3))
+        self.assertEqual(picture.read_bytes()[:8], b"\x89PNG\r\n\x1a\n")
+        width, height = struct.unpack(">II", picture.read_bytes()[16:24])
+        side = (width - 8) // 2
+        self.assertEqual((width, height), (2 * side + 8, 3 * side + 2 * 8))
+        result = vizoo("embed", "--model", CHECKPOINT, "--features", "stage2", "--output", outputs,
+                       IMAGES)
+        self.assertEqual(result.returncode, 0)
+        self.assertEqual(read_safetensors(outputs)["features"][1][:2], [20, 32])
+
+    def test_embed_failures(self):
+        image = sorted(IMAGES.glob("*.png"))[0]
+        outputs = self.folder / "features.safetensors"
+        run = ("embed", "--model", CHECKPOINT)
+        missing = self.folder / "none.png"
+        result = vizoo(*run, "--output", outputs, missing, image)
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(result.stderr,
+                         f"[image] {missing}: expected an image file, got no such file.\n")
+        self.assertEqual(result.stdout, f"{image}  0  [128]\n")
+        self.assertEqual(read_safetensors(outputs)["features"][1], [1, 128])
+        self.check_failure(vizoo(*run, image), 2,
+                           "[usage] embed: expected --output or --pca, got neither.")
+        self.check_failure(vizoo(*run, "--output", "features.txt", image), 2,
+                           "[usage] --output: expected a name that ends in .safetensors or .npy, "
+                           "got \"features.txt\".")
+        self.check_failure(vizoo(*run, "--pca", self.folder / "x.png", image), 2,
+                           "[usage] --pca: expected features of patches, got pooled ones. "
+                           "Add --features patches.")
+        self.check_failure(vizoo(*run, "--output", outputs, "--features", "stage9", image), 1,
+                           f"[config] {CHECKPOINT}/config.json: /out_features: expected a subset of "
+                           "the stages [\"stem\", \"stage1\", \"stage2\", \"stage3\", "
+                           "\"stage4\"], got "
+                           "[\"stage9\"].")
+
     def test_preprocess(self):
         outputs, picture = self.folder / "out.safetensors", self.folder / "out.png"
         image = sorted(IMAGES.glob("*.png"))[0]

@@ -348,6 +348,14 @@ BaseModelOutputWithPooling Dinov2ModelImpl::forward(const torch::Tensor& pixel_v
   return output;
 }
 
+torch::Tensor Dinov2ModelImpl::feature_map(const BaseModelOutputWithPooling& output,
+                                           const torch::Tensor& pixel_values) const {
+  const auto height = pixel_values.size(2) / config.patch_size;
+  const auto width = pixel_values.size(3) / config.patch_size;
+  // [B, 1 + N, C] -> [B, C, N] -> [B, C, H / p, W / p]
+  return output.last_hidden_state.slice(1, 1).transpose(1, 2).unflatten(2, {height, width});
+}
+
 Dinov2ForImageClassificationImpl::Dinov2ForImageClassificationImpl(Dinov2Config model_config,
                                                                    const Arguments& model_arguments)
     : PretrainedModel(std::move(model_config)), arguments(model_arguments) {

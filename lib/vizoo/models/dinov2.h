@@ -266,6 +266,8 @@ class Dinov2ModelImpl : public PretrainedModel<Dinov2ModelImpl, Dinov2Config, Vi
   /// multiple of it is not seen. Throws ShapeError for anything else.
   BaseModelOutputWithPooling forward(const torch::Tensor& pixel_values,
                                      const ForwardOptions& options = {}) override;
+  torch::Tensor feature_map(const BaseModelOutputWithPooling& output,
+                            const torch::Tensor& pixel_values) const override;
 
   Arguments arguments;
   Dinov2Embeddings embeddings{nullptr};

@@ -182,6 +182,9 @@ torch::Tensor LevitBiasedAttentionImpl::bias_map() const {
   if (is_training() || records || traced || attention_biases.is_inference()) return make();
   const auto known = std::atomic_load(&cache_);
   if (known && known->is_of(attention_biases)) return known->map;
+  // A plain tensor whatever the mode of this call: the next one may record gradients around it.
+  const c10::InferenceMode no_inference(false);
+  const torch::NoGradGuard no_grad;
   auto fresh = std::make_shared<Cache>();
   fresh->biases = attention_biases.detach();
   fresh->version = attention_biases._version();
@@ -367,6 +370,14 @@ BaseModelOutputWithPooling LevitModelImpl::forward(const torch::Tensor& pixel_va
       encoder->forward(patch_embeddings->forward(pixel_values), hidden_states);
   output.pooler_output = output.last_hidden_state.mean(1);  // [B, N, C] -> [B, C]
   return output;
+}
+
+torch::Tensor LevitModelImpl::feature_map(const BaseModelOutputWithPooling& output,
+                                          const torch::Tensor& /*pixel_values*/) const {
+  const auto side =
+      encoder->stages->ptr<LevitStageImpl>(encoder->stages->size() - 1)->resolution_out;
+  // [B, R * R, C] -> [B, C, R * R] -> [B, C, R, R]
+  return output.last_hidden_state.transpose(1, 2).unflatten(2, {side, side});
 }
 
 namespace {

@@ -235,6 +235,8 @@ class LevitModelImpl : public PretrainedModel<LevitModelImpl, LevitConfig, Visio
   /// (image_size / patch_size)^2 tokens. Throws ShapeError for anything else.
   BaseModelOutputWithPooling forward(const torch::Tensor& pixel_values,
                                      const ForwardOptions& options = {}) override;
+  torch::Tensor feature_map(const BaseModelOutputWithPooling& output,
+                            const torch::Tensor& pixel_values) const override;
 
   LevitPatchEmbeddings patch_embeddings{nullptr};
   LevitEncoder encoder{nullptr};

@@ -9,7 +9,7 @@ struct AttentionOptions {
   /// Probability that an attention probability is dropped.
   TORCH_ARG(double, dropout) = 0.0;
   TORCH_ARG(bool, training) = false;
-  /// Added to the scores before the softmax; broadcasts to [B, heads, N, M].
+  /// Added to the scores before the softmax; two dimensions or more, broadcasts to [B, heads, N, M].
   TORCH_ARG(torch::Tensor, bias) = torch::Tensor();
   /// Multiplies the probabilities after dropout; broadcasts to [B, heads, N, M].
   TORCH_ARG(torch::Tensor, head_mask) = torch::Tensor();

@@ -42,6 +42,11 @@ BaseModelOutputWithPooling NeighborhoodModelImpl::forward(const torch::Tensor& p
   return output;
 }
 
+torch::Tensor NeighborhoodModelImpl::feature_map(const BaseModelOutputWithPooling& output,
+                                                 const torch::Tensor& /*pixel_values*/) const {
+  return output.last_hidden_state.permute({0, 3, 1, 2});  // [B, H', W', C] -> [B, C, H', W']
+}
+
 void NeighborhoodClassifierImpl::build(const NeighborhoodConfig& config,
                                        std::shared_ptr<NeighborhoodModelImpl> model) {
   model_ = std::move(model);

@@ -36,6 +36,9 @@ class NeighborhoodModelImpl : public VisionModelImpl {
   BaseModelOutputWithPooling forward(const torch::Tensor& pixel_values,
                                      const ForwardOptions& options = {}) override;
 
+  torch::Tensor feature_map(const BaseModelOutputWithPooling& output,
+                            const torch::Tensor& pixel_values) const override;
+
   using Arguments = NeighborhoodModelArguments;
   Arguments arguments;
   nn::NeighborhoodEmbeddings embeddings{nullptr};

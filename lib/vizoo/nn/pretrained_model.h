@@ -103,6 +103,14 @@ class VisionModelImpl : public PretrainedModelImpl {
   /// pixel_values: [B, num_channels, H, W], floating point.
   virtual BaseModelOutputWithPooling forward(const torch::Tensor& pixel_values,
                                              const ForwardOptions& options = {}) = 0;
+
+  /// `output.last_hidden_state` of a forward of `pixel_values` as a map of features, one for each
+  /// patch and none for tokens that stand for no place: [B, C, H', W'].
+  virtual torch::Tensor feature_map(const BaseModelOutputWithPooling& output,
+                                    const torch::Tensor& /*pixel_values*/) const {
+    return output.last_hidden_state;
+  }
+
   std::vector<std::string> argument_names() const override { return {"pixel_values"}; }
   NamedTensors forward_named(const NamedArguments& arguments,
                              const ForwardOptions& options) override;

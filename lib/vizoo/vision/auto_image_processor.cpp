@@ -5,7 +5,10 @@
 #include <optional>
 #include <string_view>
 
+#include "vizoo/vision/bit_image_processor.h"
 #include "vizoo/vision/convnext_image_processor.h"
+#include "vizoo/vision/levit_image_processor.h"
+#include "vizoo/vision/poolformer_image_processor.h"
 #include "vizoo/vision/processor_json.h"
 #include "vizoo/vision/vit_image_processor.h"
 
@@ -34,6 +37,9 @@ const std::vector<Entry>& entries() {
   static const std::vector<Entry> table = {
       entry<ConvNextImageProcessor, ConvNextImageProcessorConfig>("ConvNext", {"convnext"}),
       entry<ViTImageProcessor, ViTImageProcessorConfig>("ViT", {"nat", "dinat"}),
+      entry<PoolFormerImageProcessor, PoolFormerImageProcessorConfig>("PoolFormer", {"poolformer"}),
+      entry<LevitImageProcessor, LevitImageProcessorConfig>("Levit", {"levit"}),
+      entry<BitImageProcessor, BitImageProcessorConfig>("Bit", {"dinov2"}),
   };
   return table;
 }

@@ -1,8 +1,6 @@
 // https://github.com/huggingface/transformers/blob/v4.37.2/src/transformers/models/convnext/image_processing_convnext.py
 #include "vizoo/vision/convnext_image_processor.h"
 
-#include <cmath>
-
 #include "vizoo/vision/processor_json.h"
 
 namespace vizoo {
@@ -37,6 +35,7 @@ std::unique_ptr<ConvNextImageProcessor> ConvNextImageProcessor::from_json(
 ProcessorSettings ConvNextImageProcessor::settings() const {
   auto settings = config_.settings();
   settings.crop_pct = config_.crop_pct;
+  if (backend == ImageBackend::Torchvision) settings.do_convert_rgb = false;
   return settings;
 }
 
@@ -50,11 +49,9 @@ ImageGeometry ConvNextImageProcessor::geometry(const ImageSize& image,
   const int64_t edge = found->second;
   const ImageSize square{edge, edge};
   if (edge >= kWarpSize) return {square, std::nullopt};
-  // A crop of nearly nothing asks for an image without bound; the resize has its own limit.
-  const double resized = static_cast<double>(edge) / settings.crop_pct.value_or(1.0);
-  const auto resized_edge =
-      static_cast<int64_t>(std::min(resized, static_cast<double>(kDefaultMaxPixels) + 1));
-  return {shortest_edge_size(image, resized_edge), square};
+  const int64_t resized =
+      truncated_edge(static_cast<double>(edge) / settings.crop_pct.value_or(1.0));
+  return {shortest_edge_size(image, resized), square};
 }
 
 std::string ConvNextImageProcessor::attributes_json() const {

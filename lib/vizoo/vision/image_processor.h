@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 #include <torch/arg.h>
 
 #include <cstdint>
@@ -55,6 +56,17 @@ struct PreprocessOptions {
   /// channels last whatever its height.
   TORCH_ARG(std::optional<ChannelDimension>, input_data_format);
   TORCH_ARG(ReturnForm, return_form) = ReturnForm::automatic;
+  /// Makes a cv::Mat of 1, 2 (grey, alpha) or 4 channels RGB; alpha is dropped. Tensors stay.
+  TORCH_ARG(std::optional<bool>, do_convert_rgb);
+  /// Torchvision backend: zeros right and below the finished image, up to pad_size {height, width}
+  /// or, without it, to the largest height and width of the call.
+  TORCH_ARG(std::optional<bool>, do_pad);
+  TORCH_ARG(std::optional<SizeDict>, pad_size);
+  /// Where the result goes. The work is done on the CPU whatever it says, so that the pixels do not
+  /// depend on it (torchvision's CUDA resize differs from its CPU one by a grey level).
+  TORCH_ARG(std::optional<at::Device>, device);
+  /// Steers only how Transformers batches its work; without effect on the numbers, and on us.
+  TORCH_ARG(std::optional<bool>, disable_grouping);
 };
 
 /// What a processor makes of a batch.
@@ -79,6 +91,10 @@ struct ProcessorSettings {
   bool do_normalize = true;
   std::vector<double> image_mean;  ///< one value for all channels, or one for each
   std::vector<double> image_std;
+  // Without a value: what the class does not have under its backend, so that a call cannot set it.
+  std::optional<bool> do_convert_rgb;
+  std::optional<bool> do_pad;
+  std::optional<SizeDict> pad_size;
 };
 
 /// Where an image of a given size goes: resized to `resize`, then cropped around the centre.
@@ -148,7 +164,9 @@ class ImageProcessor {
 /// Arguments of a call from `key=json` settings, as the program's --set takes them: `do_resize`,
 /// `size` (a number, [height, width] or a dict), `resample` (a number), `image_mean` (a number or a
 /// list), ..., `data_format` and `input_data_format` ("channels_first", "channels_last"),
-/// `return_form`. `square_sizes`: what a plain number in `size` means.
+/// `return_form`, `device` ("cpu", "cuda", "cuda:1"). `square_sizes`: what a plain number in `size`
+/// means, unless `default_to_square` is among them. `image_seq_length` is taken and has no effect,
+/// as in Transformers.
 /// Throws ConfigError that lists the names for an unknown one, and for a value of a wrong type.
 PreprocessOptions preprocess_options_from_json(const std::map<std::string, std::string>& values,
                                                bool square_sizes = false);

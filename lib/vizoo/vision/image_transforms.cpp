@@ -100,21 +100,26 @@ SizeDict size_dict(int64_t size, bool default_to_square) {
   return {{"shortest_edge", size}};
 }
 
-void check_size_dict(const SizeDict& size, const std::string& subject) {
+std::string key_text(const SizeDict& size) {
   std::string keys;
   for (const auto& [key, value] : size) {
     if (!keys.empty()) keys += ", ";
     keys += printable(key, 40);
     if (keys.size() > 120) break;
   }
+  return "{" + keys + "}";
+}
+
+void check_size_dict(const SizeDict& size, const std::string& subject) {
+  const std::string keys = key_text(size);
   static const char* const kKeySets[] = {
-      "height, width", "shortest_edge", "longest_edge, shortest_edge", "longest_edge"};
+      "{height, width}", "{shortest_edge}", "{longest_edge, shortest_edge}", "{longest_edge}"};
   if (std::find(std::begin(kKeySets), std::end(kKeySets), keys) == std::end(kKeySets)) {
     throw ConfigError("processor",
                       subject,
                       "the keys {height, width}, {shortest_edge}, {shortest_edge, longest_edge} "
                       "or {longest_edge}",
-                      "{" + keys + "}");
+                      keys);
   }
   for (const auto& [key, value] : size) {
     if (value < 1) {
@@ -133,6 +138,42 @@ ImageSize shortest_edge_size(const ImageSize& image, int64_t shortest_edge) {
                         static_cast<double>(short_side);
   const auto new_long = static_cast<int64_t>(std::min(scaled, 1e15));
   return portrait ? ImageSize{new_long, shortest_edge} : ImageSize{shortest_edge, new_long};
+}
+
+ImageSize height_and_width(const SizeDict& size, const std::string& subject, const char* expected) {
+  const auto height = size.find("height");
+  const auto width = size.find("width");
+  if (height == size.end() || width == size.end()) {
+    throw ConfigError("processor", subject, expected, key_text(size));
+  }
+  return {height->second, width->second};
+}
+
+void check_crop_size(const ImageSize& size, const std::string& subject) {
+  if (size.height >= 1 && size.width >= 1 && size.height <= kDefaultMaxPixels &&
+      size.width <= kDefaultMaxPixels / size.height) {
+    return;
+  }
+  throw ConfigError("processor",
+                    subject,
+                    "1 to " + std::to_string(kDefaultMaxPixels) + " pixels",
+                    std::to_string(size.height) + " x " + std::to_string(size.width));
+}
+
+ImageSize bounded_edge_size(const ImageSize& image, int64_t shortest_edge, int64_t longest_edge) {
+  const auto height = static_cast<double>(image.height);
+  const auto width = static_cast<double>(image.width);
+  const double shorter = std::min(height, width);
+  const double longer = std::max(height, width);
+  auto scale = static_cast<double>(shortest_edge);
+  if (longer / shorter * scale <= static_cast<double>(longest_edge)) {
+    return shortest_edge_size(image, shortest_edge);
+  }
+  scale = static_cast<double>(longest_edge) * shorter / longer;
+  const auto edge = static_cast<int64_t>(std::nearbyint(std::min(scale, 1e15)));
+  if (shorter == static_cast<double>(edge)) return image;
+  const auto other = static_cast<int64_t>(std::min(scale * longer / shorter, 1e15));
+  return width < height ? ImageSize{other, edge} : ImageSize{edge, other};
 }
 
 CropAxis center_crop_axis(int64_t size, int64_t crop, ImageBackend backend) {
@@ -168,13 +209,7 @@ cv::Mat resize(const cv::Mat& image,
 
 cv::Mat center_crop(const cv::Mat& image, const ImageSize& size, ImageBackend backend) {
   const ImageView view = image_view(image);
-  if (size.height < 1 || size.width < 1 || size.height > kDefaultMaxPixels ||
-      size.width > kDefaultMaxPixels / size.height) {
-    throw ConfigError("processor",
-                      "/crop_size",
-                      "1 to " + std::to_string(kDefaultMaxPixels) + " pixels",
-                      std::to_string(size.height) + " x " + std::to_string(size.width));
-  }
+  check_crop_size(size, "/crop_size");
   const CropAxis rows = center_crop_axis(view.height, size.height, backend);
   const CropAxis columns = center_crop_axis(view.width, size.width, backend);
   cv::Mat out = cv::Mat::zeros(

@@ -62,9 +62,27 @@ SizeDict size_dict(int64_t size, bool default_to_square);
 /// the sets above and all values are positive.
 void check_size_dict(const SizeDict& size, const std::string& subject);
 
+/// {height, width} of a dict with these two keys; throws ConfigError that names `subject` and what
+/// was `expected` for others.
+ImageSize height_and_width(const SizeDict& size,
+                           const std::string& subject,
+                           const char* expected = "the keys height and width");
+
+/// The keys of a dict as messages quote them: `{height, width}`.
+std::string key_text(const SizeDict& size);
+
+/// Throws ConfigError that names `subject` unless the sides are positive and the area is at most
+/// kDefaultMaxPixels: a crop or a padding of that size may take memory.
+void check_crop_size(const ImageSize& size, const std::string& subject);
+
 /// Size of `image` after its shorter edge has become `shortest_edge`; the longer one is
 /// int(shortest_edge * long / short). Source: image_transforms.py, get_resize_output_image_size.
 ImageSize shortest_edge_size(const ImageSize& image, int64_t shortest_edge);
+
+/// As shortest_edge_size, unless the longer edge would then be above `longest_edge`: it becomes
+/// that one, and the shorter edge is rounded half to even. Source: image_transforms.py of
+/// Transformers 5.17, get_size_with_aspect_ratio.
+ImageSize bounded_edge_size(const ImageSize& image, int64_t shortest_edge, int64_t longest_edge);
 
 /// One axis of a centre crop: `out_length` pixels, of which [target, target + length) come from
 /// [source, source + length) of the image and the rest are zero.
@@ -90,7 +108,7 @@ cv::Mat resize(const cv::Mat& image,
                ImageBackend backend = ImageBackend::Pil,
                const ResampleOptions& options = {});
 
-/// Centre crop of an 8-bit image; see center_crop_axis. Throws ConfigError for a size below 1.
+/// Centre crop of an 8-bit image; see center_crop_axis. Throws ConfigError as check_crop_size does.
 cv::Mat center_crop(const cv::Mat& image, const ImageSize& size, ImageBackend backend);
 
 /// image * scale, float32. uint8 and other integers and float64 are multiplied in double and

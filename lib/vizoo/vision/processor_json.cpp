@@ -27,6 +27,12 @@ bool same_value(const Json& attribute, const Json& loaded) {
 
 }  // namespace
 
+void upgrade_size(Json& json, const std::string& key, const std::string& source, bool square) {
+  const auto found = json.find(key);
+  if (found == json.end() || found->is_null()) return;
+  *found = size_to_dict(*found, source + ": /" + key, square);
+}
+
 void upgrade_processor_json(Json& json, const std::string& source, bool square_sizes) {
   if (!json.is_object()) {
     throw ConfigError("processor", source, "a JSON object", describe_json(json));
@@ -37,12 +43,8 @@ void upgrade_processor_json(Json& json, const std::string& source, bool square_s
     const auto found = json.find(key);
     if (found != json.end() && found->is_null()) json.erase(found);
   }
-  for (const char* key : {"size", "crop_size"}) {
-    const auto found = json.find(key);
-    if (found == json.end()) continue;
-    const bool square = square_sizes || std::string_view(key) == "crop_size";
-    *found = size_to_dict(*found, source + ": /" + key, square);
-  }
+  upgrade_size(json, "size", source, square_sizes);
+  upgrade_size(json, "crop_size", source, /*square=*/true);
   for (const char* key : {"image_mean", "image_std"}) {
     const auto found = json.find(key);
     if (found != json.end() && found->is_number()) *found = Json::array({*found});
@@ -53,6 +55,19 @@ Json restore_forms(Json attributes, const Json& loaded) {
   for (auto& [key, value] : attributes.get_ref<Json::object_t&>()) {
     const auto found = loaded.find(key);
     if (found != loaded.end() && same_value(value, *found)) value = *found;
+  }
+  return attributes;
+}
+
+Json without_absent(Json attributes,
+                    const std::string& loaded_json,
+                    const std::vector<std::string>& names) {
+  const Json loaded = parse_json(loaded_json, "loaded values");
+  for (const std::string& name : names) {
+    const auto found = attributes.find(name);
+    if (found != attributes.end() && found->is_null() && !loaded.contains(name)) {
+      attributes.erase(found);
+    }
   }
   return attributes;
 }
@@ -85,6 +100,13 @@ struct OptionsConfig {
   std::optional<ChannelDimension> data_format;
   std::optional<ChannelDimension> input_data_format;
   std::optional<ReturnForm> return_form;
+  std::optional<bool> do_convert_rgb;
+  std::optional<bool> do_pad;
+  std::optional<SizeDict> pad_size;
+  std::optional<std::string> device;
+  std::optional<bool> disable_grouping;
+  std::optional<bool> default_to_square;
+  std::optional<int64_t> image_seq_length;
 
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor&& visit) {
@@ -102,8 +124,25 @@ struct OptionsConfig {
     visit("data_format", self.data_format);
     visit("input_data_format", self.input_data_format);
     visit("return_form", self.return_form);
+    visit("do_convert_rgb", self.do_convert_rgb);
+    visit("do_pad", self.do_pad);
+    visit("pad_size", self.pad_size);
+    visit("device", self.device);
+    visit("disable_grouping", self.disable_grouping);
+    visit("default_to_square", self.default_to_square);
+    visit("image_seq_length", self.image_seq_length);
   }
 };
+
+at::Device device_from_name(const std::string& name, const std::string& subject) {
+  // c10's own parser takes more, and its errors have many lines.
+  const bool indexed = name.rfind("cuda:", 0) == 0 && name.size() > 5 && name.size() < 8 &&
+                       name.find_first_not_of("0123456789", 5) == std::string::npos;
+  if (name == "cpu") return at::kCPU;
+  if (name == "cuda") return at::kCUDA;
+  if (!indexed) throw ConfigError("processor", subject, "cpu, cuda or cuda:N", quote(name));
+  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(std::stoi(name.substr(5))));
+}
 
 }  // namespace
 
@@ -131,8 +170,9 @@ PreprocessOptions preprocess_options_from_json(const std::map<std::string, std::
     json[key] = detail::as_processor_error(
         [&, name = key, value = text] { return parse_json(value, source + ": /" + name); });
   }
-  const auto config =
-      detail::processor_config_from_json<detail::OptionsConfig>(json, source, square_sizes);
+  const Json square = json.value("default_to_square", Json());
+  const auto config = detail::processor_config_from_json<detail::OptionsConfig>(
+      json, source, square.is_boolean() ? square.get<bool>() : square_sizes);
   PreprocessOptions options;
   options.do_resize(config.do_resize).size(config.size).crop_pct(config.crop_pct);
   options.do_center_crop(config.do_center_crop).crop_size(config.crop_size);
@@ -140,6 +180,11 @@ PreprocessOptions preprocess_options_from_json(const std::map<std::string, std::
   options.do_normalize(config.do_normalize);
   options.image_mean(config.image_mean).image_std(config.image_std);
   options.input_data_format(config.input_data_format);
+  options.do_convert_rgb(config.do_convert_rgb).do_pad(config.do_pad).pad_size(config.pad_size);
+  options.disable_grouping(config.disable_grouping);
+  if (config.device) {
+    options.device(detail::device_from_name(*config.device, source + ": /device"));
+  }
   if (config.resample) {
     options.resample(detail::resample_from_integer(*config.resample, source + ": /resample"));
   }

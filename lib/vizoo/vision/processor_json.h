@@ -31,25 +31,38 @@ auto as_processor_error(const Body& body) -> decltype(body()) {
 /// class names. Throws ConfigError for a `size` of another form.
 void upgrade_processor_json(Json& json, const std::string& source, bool square_sizes);
 
+/// Brings one such `key`, if it is there, to a dict; null stays. Throws ConfigError.
+void upgrade_size(Json& json, const std::string& key, const std::string& source, bool square);
+
 /// `attributes` with the values of `loaded` where both say the same.
 Json restore_forms(Json attributes, const Json& loaded);
 
-/// Parses a processor's attributes: upgrade, then the fields of `Config`.
-template <class Config>
-Config processor_config_from_json(Json json, const std::string& source, bool square_sizes) {
-  return as_processor_error([&] {
-    upgrade_processor_json(json, source, square_sizes);
-    return config_from_json<Config>(json, source);
-  });
-}
+/// `attributes` without those of `names` that are null and were not in the file: a class writes
+/// what it has, and these have come with later ones.
+Json without_absent(Json attributes,
+                    const std::string& loaded_json,
+                    const std::vector<std::string>& names);
 
-/// Names of the fields of a config, sorted and joined by commas.
+/// Names of the fields of a config.
 template <class Config>
 std::vector<std::string> field_names() {
   std::vector<std::string> names;
   const Config config;
   Config::fields(config, [&](const char* key, const auto&) { names.emplace_back(key); });
   return names;
+}
+
+/// Parses a processor's attributes: upgrade, then the fields of `Config`.
+template <class Config>
+Config processor_config_from_json(Json json, const std::string& source, bool square_sizes) {
+  return as_processor_error([&] {
+    upgrade_processor_json(json, source, square_sizes);
+    for (const std::string& name : field_names<Config>()) {
+      // Of a class that does not have it, it is written back as it was read.
+      if (name == "pad_size") upgrade_size(json, name, source, /*square=*/true);
+    }
+    return config_from_json<Config>(json, source);
+  });
 }
 
 /// The filter of an integer of the JSON file. Throws ConfigError.

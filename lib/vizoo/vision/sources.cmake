@@ -2,11 +2,15 @@
 set(VIZOO_VISION_SOURCES
   image.cpp image_bmp.cpp image_jpeg.cpp image_png.cpp image_tiff.cpp image_webp.cpp tiff_codecs.cpp
   resample.cpp resample_avx2.cpp resample_portable.cpp resample_weights.cpp
-  image_transforms.cpp image_processor.cpp image_processor_attributes.cpp pixel_table.cpp
-  processor_json.cpp convnext_image_processor.cpp vit_image_processor.cpp auto_image_processor.cpp)
+  image_transforms.cpp work_image.cpp batch_feature.cpp image_processor.cpp
+  image_processor_attributes.cpp pixel_table.cpp
+  processor_json.cpp convnext_image_processor.cpp vit_image_processor.cpp
+  poolformer_image_processor.cpp levit_image_processor.cpp bit_image_processor.cpp
+  auto_image_processor.cpp)
 set(VIZOO_VISION_HEADERS
   image.h resample.h image_transforms.h image_processor.h image_processor_attributes.h
-  convnext_image_processor.h vit_image_processor.h auto_image_processor.h)
+  convnext_image_processor.h vit_image_processor.h poolformer_image_processor.h
+  levit_image_processor.h bit_image_processor.h auto_image_processor.h)
 # What runs on machines without AVX2 must not be compiled for it: one file, called after a check.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties("${CMAKE_CURRENT_LIST_DIR}/resample_avx2.cpp"

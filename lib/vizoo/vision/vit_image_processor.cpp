@@ -20,6 +20,15 @@ std::unique_ptr<ViTImageProcessor> ViTImageProcessor::from_json(std::string_view
   return processor;
 }
 
+ProcessorSettings ViTImageProcessor::settings() const {
+  auto settings = config_.settings();
+  if (backend == ImageBackend::Torchvision) {
+    settings.do_convert_rgb = false;
+    settings.do_pad = false;
+  }
+  return settings;
+}
+
 ImageGeometry ViTImageProcessor::geometry(const ImageSize& image,
                                           const ProcessorSettings& settings) const {
   if (!settings.do_resize) return {};

@@ -32,7 +32,7 @@ class ViTImageProcessor : public ImageProcessor {
   const ViTImageProcessorConfig& config() const { return config_; }
 
   std::string type_name() const override { return "ViTImageProcessor"; }
-  ProcessorSettings settings() const override { return config_.settings(); }
+  ProcessorSettings settings() const override;
   bool square_sizes() const override { return true; }
 
  protected:

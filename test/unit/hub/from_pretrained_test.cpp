@@ -288,7 +288,9 @@ TEST_CASE("configs that name no model of ours say which there are", "[hub]") {
   CHECK(load_error(folder) ==
         "[registry] DIR/config.json: /model_type: expected a model for image-classification, got "
         "\"bert\". Classes for it: ConvNextForImageClassification, NatForImageClassification, "
-        "DinatForImageClassification.");
+        "DinatForImageClassification, PoolFormerForImageClassification, "
+        "LevitForImageClassification, LevitForImageClassificationWithTeacher, "
+        "Dinov2ForImageClassification.");
   write_file_atomically(folder / "config.json", "{}", FileKind::config);
   CHECK(load_error(folder) ==
         "[config] DIR/config.json: /model_type: expected a string such as \"convnext\", got "

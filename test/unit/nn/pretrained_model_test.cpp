@@ -39,7 +39,7 @@ TEST_CASE("arguments go by name, unknown ones are refused", "[nn]") {
   CHECK(model->forward_named({{"pixel_values", pixels}}, {}).front().first == "logits");
   CHECK_THROWS_WITH(model->forward_named({{"pixel_value", pixels}}, {}),
                     "[model] ConvNextForImageClassification.forward: expected the arguments "
-                    "pixel_values and labels, got \"pixel_value\".");
+                    "pixel_values, labels, got \"pixel_value\".");
   CHECK_THROWS_WITH(model->forward_named({}, {}),
                     "[model] pixel_values: expected a tensor [B, num_channels, H, W], got none.");
 }

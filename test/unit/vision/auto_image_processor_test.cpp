@@ -57,6 +57,29 @@ TEST_CASE("NAT and DiNAT are processed as ViT is") {
   }
 }
 
+TEST_CASE("PoolFormer, LeViT and DINOv2 have processors of their own") {
+  const struct {
+    const char* model_type;
+    std::string family;
+  } rows[] = {{"poolformer", "PoolFormer"}, {"levit", "Levit"}, {"dinov2", "Bit"}};
+  for (const auto& row : rows) {
+    const TemporaryFolder folder;
+    write(folder / "config.json", std::string(R"({"model_type": ")") + row.model_type + "\"}");
+    const auto type = [&](const std::string& text) {
+      write(folder / "preprocessor_config.json", text);
+      return AutoImageProcessor::from_pretrained(folder.path())->type_name();
+    };
+    CAPTURE(row.family);
+    CHECK(type(R"({"size": 32})") == row.family + "ImageProcessor");
+    for (const char* suffix : {"ImageProcessor", "ImageProcessorFast", "ImageProcessorPil"}) {
+      CHECK(type(R"({"image_processor_type": ")" + row.family + suffix + "\"}") ==
+            row.family + "ImageProcessor");
+    }
+    CHECK(type(R"({"feature_extractor_type": ")" + row.family + "FeatureExtractor\"}") ==
+          row.family + "ImageProcessor");
+  }
+}
+
 TEST_CASE("a processor_config.json may hold the image processor") {
   const TemporaryFolder folder;
   write(folder / "processor_config.json",
@@ -103,14 +126,17 @@ TEST_CASE("what cannot be loaded is named") {
   CHECK(load().rfind("[processor] " + source, 0) == 0);
   write(folder / "preprocessor_config.json", R"({"image_processor_type": "NoImageProcessor"})");
   CHECK(load() == "[processor] " + source +
-                      ": /image_processor_type: expected one of ConvNextImageProcessor, "
+                      ": /image_processor_type: expected one of BitImageProcessor, "
+                      "ConvNextImageProcessor, LevitImageProcessor, PoolFormerImageProcessor, "
                       "ViTImageProcessor, got \"NoImageProcessor\".");
   write(folder / "preprocessor_config.json", R"({"image_processor_type": 3})");
   CHECK(load() == "[processor] " + source + ": /image_processor_type: expected a string, got 3.");
   write(folder / "preprocessor_config.json", "{}");
   write(folder / "config.json", R"({"model_type": "bert"})");
-  CHECK(load() == "[processor] " + (folder / "config.json").string() +
-                      ": /model_type: expected one of convnext, dinat, nat, got \"bert\".");
+  CHECK(load() ==
+        "[processor] " + (folder / "config.json").string() +
+            ": /model_type: expected one of convnext, dinat, dinov2, levit, nat, poolformer, "
+            "got \"bert\".");
   write(folder / "preprocessor_config.json", "[1]");
   CHECK(load() == "[processor] " + source + ": expected a JSON object, got an array of 1 value.");
 }
@@ -130,7 +156,13 @@ TEST_CASE("call arguments can be given as JSON") {
                                     {"image_std", "[1, 2, 3]"},
                                     {"data_format", "\"channels_last\""},
                                     {"input_data_format", "\"channels_first\""},
-                                    {"return_form", "\"list\""}});
+                                    {"return_form", "\"list\""},
+                                    {"do_convert_rgb", "false"},
+                                    {"do_pad", "true"},
+                                    {"pad_size", "30"},
+                                    {"device", "\"cuda:1\""},
+                                    {"disable_grouping", "true"},
+                                    {"image_seq_length", "7"}});
   CHECK(options.do_resize() == false);
   CHECK(options.size() == SizeDict{{"shortest_edge", 24}});
   CHECK(options.crop_size() == SizeDict{{"height", 20}, {"width", 22}});
@@ -145,15 +177,42 @@ TEST_CASE("call arguments can be given as JSON") {
   CHECK(options.data_format() == ChannelDimension::last);
   CHECK(options.input_data_format() == ChannelDimension::first);
   CHECK(options.return_form() == ReturnForm::list);
+  CHECK(options.do_convert_rgb() == false);
+  CHECK(options.do_pad() == true);
+  CHECK(options.pad_size() == SizeDict{{"height", 30}, {"width", 30}});
+  CHECK(options.device() == at::Device(at::kCUDA, 1));
+  CHECK(options.disable_grouping() == true);
+  CHECK(preprocess_options_from_json({{"device", "\"cpu\""}}).device() == at::Device(at::kCPU));
+  CHECK(preprocess_options_from_json({{"device", "\"cuda\""}}).device() == at::Device(at::kCUDA));
+  CHECK(preprocess_options_from_json({{"size", "24"}, {"default_to_square", "true"}}).size() ==
+        SizeDict{{"height", 24}, {"width", 24}});
+  CHECK(preprocess_options_from_json({{"size", "24"}, {"default_to_square", "false"}},
+                                     /*square_sizes=*/true)
+            .size() == SizeDict{{"shortest_edge", 24}});
   CHECK(preprocess_options_from_json({{"size", "24"}}, /*square_sizes=*/true).size() ==
         SizeDict{{"height", 24}, {"width", 24}});
   CHECK_FALSE(preprocess_options_from_json({}).do_resize().has_value());
   CHECK(message_of<ConfigError>([] {
           preprocess_options_from_json({{"siz", "3"}});
         }) ==
-        "[processor] options: expected one of crop_pct, crop_size, data_format, do_center_crop, "
-        "do_normalize, do_rescale, do_resize, image_mean, image_std, input_data_format, resample, "
-        "rescale_factor, return_form, size, got \"siz\".");
+        "[processor] options: expected one of crop_pct, crop_size, data_format, default_to_square, "
+        "device, disable_grouping, do_center_crop, do_convert_rgb, do_normalize, do_pad, "
+        "do_rescale, do_resize, image_mean, image_seq_length, image_std, input_data_format, "
+        "pad_size, resample, rescale_factor, return_form, size, got \"siz\".");
+  for (const char* name : {"\"gpu\"", "\"cuda:\"", "\"cuda:-1\"", "\"cuda:1000\""}) {
+    CHECK(message_of<ConfigError>([&] {
+            preprocess_options_from_json({{"device", name}});
+          }) == std::string("[processor] options: /device: expected cpu, cuda or cuda:N, got ") +
+                    name + ".");
+  }
+  CHECK(message_of<ConfigError>([] {
+          preprocess_options_from_json({{"pad_size", "\"big\""}});
+        }) ==
+        "[processor] options: /pad_size: expected a number, [height, width] or an object, got "
+        "\"big\".");
+  CHECK(message_of<ConfigError>([] {
+          preprocess_options_from_json({{"default_to_square", "1"}, {"size", "24"}});
+        }) == "[processor] options: /default_to_square: expected true or false, got 1.");
   CHECK(message_of<ConfigError>([] {
           preprocess_options_from_json({{"data_format", "3"}});
         }) ==

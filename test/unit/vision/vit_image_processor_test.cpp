@@ -100,7 +100,14 @@ TEST_CASE("the torchvision backend of ViTImageProcessor also keeps the aspect") 
   CHECK(processor(image).pixel_values[0].equal(expected({20, 20})));
   const auto edge = Options().size(size_dict(20, false));
   CHECK(processor(image, edge).pixel_values[0].equal(expected({20, 28})));
+  // It pads and converts as well; Transformers 4.37.2 does neither.
+  const auto padding = Options().do_pad(true).pad_size(size_dict(24, true));
+  CHECK(processor(image, padding).pixel_values.sizes() == at::IntArrayRef({1, 3, 24, 24}));
+  CHECK(processor(pattern_image(37, 53, 4), Options().do_convert_rgb(true))
+            .pixel_values[0]
+            .equal(expected({20, 20})));
   processor.backend = ImageBackend::Pil;
+  CHECK(processor(image, padding).pixel_values.sizes() == at::IntArrayRef({1, 3, 20, 20}));
   CHECK(message_of<ConfigError>([&] { processor(image, edge); }) ==
         "[processor] /size: expected the keys height and width, got other keys.");
 }

@@ -1,0 +1,73 @@
+#include "vizoo/nn/attention.h"
+
+#include "test/support/catch.h"
+
+using vizoo::nn::attend;
+using vizoo::nn::AttentionOptions;
+
+namespace {
+
+struct Inputs {
+  torch::Tensor query = torch::randn({2, 3, 5, 4}, torch::kDouble);
+  torch::Tensor key = torch::randn({2, 3, 7, 4}, torch::kDouble);
+  torch::Tensor value = torch::randn({2, 3, 7, 6}, torch::kDouble);
+};
+
+double largest(const torch::Tensor& a, const torch::Tensor& b) {
+  return (a - b).abs().max().item<double>();
+}
+
+}  // namespace
+
+TEST_CASE("fused and explicit attention agree", "[attention]") {
+  const Inputs x;
+  for (const auto& bias : {torch::Tensor(),
+                           torch::randn({3, 5, 7}, torch::kDouble),
+                           torch::randn({1, 7}, torch::kDouble)}) {
+    const auto options = AttentionOptions().bias(bias);
+    torch::Tensor map;
+    const auto fused = attend(x.query, x.key, x.value, options, nullptr);
+    const auto explicitly = attend(x.query, x.key, x.value, options, &map);
+    CHECK(largest(fused, explicitly) < 1e-14);
+    CHECK(map.sizes() == at::IntArrayRef{2, 3, 5, 7});
+    CHECK(largest(map.sum(-1), torch::ones({2, 3, 5}, torch::kDouble)) < 1e-14);
+    auto scores = x.query.matmul(x.key.transpose(-1, -2)) / 2.0;
+    if (bias.defined()) scores = scores + bias;
+    CHECK(largest(map, scores.softmax(-1)) < 1e-14);
+    CHECK(largest(fused, map.matmul(x.value)) < 1e-14);
+  }
+}
+
+TEST_CASE("a head mask scales the map of its head", "[attention]") {
+  const Inputs x;
+  const auto mask = torch::tensor({1.0, 0.0, 0.5}, torch::kDouble).view({1, 3, 1, 1});
+  torch::Tensor map;
+  const auto plain = attend(x.query, x.key, x.value, {}, nullptr);
+  const auto masked = attend(x.query, x.key, x.value, AttentionOptions().head_mask(mask), &map);
+  CHECK(largest(masked, plain * mask) < 1e-14);
+  CHECK(map.select(1, 1).count_nonzero().item<int64_t>() == 0);
+}
+
+TEST_CASE("dropout acts in training mode only, and is that of the map", "[attention]") {
+  const Inputs x;
+  const auto plain = attend(x.query, x.key, x.value, {}, nullptr);
+  auto options = AttentionOptions().dropout(0.5);
+  CHECK(torch::equal(attend(x.query, x.key, x.value, options, nullptr), plain));
+  options.training(true);
+  torch::Tensor map;
+  torch::manual_seed(7);
+  const auto dropped = attend(x.query, x.key, x.value, options, &map);
+  CHECK(largest(dropped, map.matmul(x.value)) < 1e-14);
+  CHECK(map.eq(0).any().item<bool>());
+  // Whether the map is asked for makes no difference to what is dropped.
+  torch::manual_seed(7);
+  CHECK(torch::equal(attend(x.query, x.key, x.value, options, nullptr), dropped));
+}
+
+TEST_CASE("heads are split and merged", "[attention]") {
+  const auto x = torch::randn({2, 5, 12});
+  const auto heads = vizoo::nn::split_heads(x, 3);
+  CHECK(heads.sizes() == at::IntArrayRef{2, 3, 5, 4});
+  CHECK(torch::equal(heads.select(1, 1), x.slice(2, 4, 8)));
+  CHECK(torch::equal(vizoo::nn::merge_heads(heads), x));
+}
