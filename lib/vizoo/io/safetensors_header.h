@@ -23,8 +23,8 @@ inline constexpr std::size_t kMaxSafetensorsTensors = 250'000;
 inline constexpr std::size_t kMaxSafetensorsDimensions = 2'000'000;  ///< of all tensors together
 inline constexpr std::size_t kMaxSafetensorsMetadata = 100'000;      ///< entries
 inline constexpr std::size_t kMaxSafetensorsMetadataBytes = 32U << 20U;  ///< keys and values
-inline constexpr std::size_t kMaxSafetensorsEscaped = 8U << 20U;     ///< bytes of an escaped string
-inline constexpr std::size_t kMaxSafetensorsUnknown = 1'000'000;     ///< values of unknown keys
+inline constexpr std::size_t kMaxSafetensorsEscaped = 8U << 20U;  ///< bytes of an escaped string
+inline constexpr std::size_t kMaxSafetensorsUnknown = 1'000'000;  ///< values of unknown keys
 
 /// A parsed header. Names point into the text that was parsed or into `unescaped_names`.
 struct SafetensorsHeader {
