@@ -51,9 +51,10 @@ def write_case(family, name, folder):
     import torch
     from safetensors.torch import save_file
 
-    from parity import reference, tolerance
+    from parity import tolerance
     from parity.build import complete_inputs, save_model
     from parity.case import Case
+    from parity.v5_reference import reference_of
 
     generator = torch.Generator().manual_seed(SEED)
     case = Case(family.name, SEED, 0, "")
@@ -68,7 +69,7 @@ def write_case(family, name, folder):
     save_file({key: value.contiguous() for key, value in case.inputs.items()},
               folder / "input.safetensors")
 
-    runs = reference.Reference(case)
+    runs = reference_of(case)
     measured = tolerance.maxima(runs.ref32, runs.ref64)
     limits = tolerance.float32_tolerances(measured, case.options.train_mode)
     limits.pop("grad_input.labels", None)  # of no use to a C++ caller, who trains parameters

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from bench.rounds import alternate, report, timed
 
 THREADS = 2
+SIZE = 224
 BATCHES = {1: 10, 8: 3}  # batch size: least runs of one measurement
 LABELS = 1000
 
@@ -101,8 +102,8 @@ def peers(model, pixels, folder):
 
 def ours(program, folder, batch, runs):
     def measure():
-        command = [program, "bench", "--model", folder, "--batch", str(batch), "--threads",
-                   str(THREADS), "--runs", str(runs), "--warm-up", "1", "--json"]
+        command = [program, "bench", "--model", folder, "--batch", str(batch), "--size", str(SIZE),
+                   "--threads", str(THREADS), "--runs", str(runs), "--warm-up", "1", "--json"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         return json.loads(done.stdout)["median_ms"]
 
@@ -124,7 +125,7 @@ def bench_one(options, program, name):
         folder = Path(temporary)
         model.save_pretrained(folder, safe_serialization=True)
         for batch, runs in BATCHES.items():
-            pixels = torch.randn(batch, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+            pixels = torch.randn(batch, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
             expected = our_logits(program, folder, pixels)
             candidates = {"vizoo": ours(program, folder, batch, runs)}
             differences = {}

@@ -63,7 +63,58 @@ def dinat(rng):
     return neighborhood(rng, dilated=True)
 
 
-CONFIGURATIONS = {"convnext": convnext, "dinat": dinat, "nat": nat}
+def poolformer(rng):
+    """Windows of 3, 5 and 7 pixels on maps of odd and even sides, some smaller than the window."""
+    stages = rng.choice((2, 3))
+    config = {"num_encoder_blocks": stages, "pool_size": rng.choice((3, 3, 5, 7)),
+              "hidden_sizes": [rng.choice((12, 16, 24, 40)) for _ in range(stages)],
+              "depths": [rng.randint(1, 2) for _ in range(stages)],
+              "patch_sizes": [7] + [3] * (stages - 1), "strides": [4] + [2] * (stages - 1),
+              "padding": [2] + [1] * (stages - 1), "mlp_ratio": rng.choice((1.5, 2.0)),
+              "hidden_act": rng.choice(ACTIVATIONS), "num_channels": rng.choice((1, 3)),
+              "use_layer_scale": rng.random() < 0.6, **labels(rng)}
+    sizes = [rng.randint(8, 60) for _ in range(2)]
+    return config, pixels(rng.randint(1, 3), config["num_channels"], *sizes)
+
+
+def levit(rng):
+    """All three stages on grids of 2 x 2 to 5 x 5 tokens."""
+    grid = rng.randint(2, 5)
+    config = {"image_size": 16 * grid, "num_channels": rng.choice((1, 3)),
+              "hidden_sizes": [rng.choice((64, 72, 96)) for _ in range(3)],
+              "num_attention_heads": [rng.randint(1, 3) for _ in range(3)],
+              "depths": [rng.randint(1, 2) for _ in range(3)],
+              "key_dim": [rng.choice((8, 16)) for _ in range(3)],
+              "attention_ratio": [rng.randint(1, 2) for _ in range(3)],
+              "mlp_ratio": [rng.choice((0, 2)) for _ in range(3)], **labels(rng)}
+    return config, pixels(rng.randint(2, 3), config["num_channels"], 16 * grid, 16 * grid)
+
+
+def dinov2(rng):
+    """Plain and gated MLP; positions as they are and interpolated; heads of 8, 16 and 32."""
+    heads, patch = rng.randint(1, 3), rng.choice((4, 7))
+    layers = rng.randint(1, 3)
+    side = patch * rng.randint(2, 5)
+    config = {"hidden_size": heads * rng.choice((8, 16, 32)), "num_attention_heads": heads,
+              "num_hidden_layers": layers, "mlp_ratio": rng.choice((2, 4)),
+              "hidden_act": rng.choice(ACTIVATIONS), "use_swiglu_ffn": rng.random() < 0.4,
+              "image_size": side, "patch_size": patch, "qkv_bias": rng.random() < 0.7,
+              "num_channels": 3, **labels(rng)}
+    config["out_features"] = ["stem", f"stage{layers}"]
+    sizes = [side, side]
+    if rng.random() < 0.7:
+        sizes = [patch * rng.randint(1, 7) + rng.randint(0, patch - 1) for _ in range(2)]
+    return config, pixels(rng.randint(1, 2), 3, *sizes)
+
+
+CONFIGURATIONS = {"convnext": convnext, "dinat": dinat, "dinov2": dinov2, "levit": levit,
+                  "nat": nat, "poolformer": poolformer}
+
+
+def gain(model_type, name):
+    """What a random parameter is multiplied with. LeViT's hard-swish has kinks at -3 and 3: its
+    inputs, which come out of batch norms, stay well inside."""
+    return 0.2 if model_type == "levit" and ".batch_norm." in name else 1.0
 
 
 def random_configuration(model_type, class_name, rng):

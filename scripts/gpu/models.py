@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from gpu.configurations import random_configuration
+from gpu.configurations import gain, random_configuration
 from gpu.process import run
 from gpu.session import Part, missing_products, say
 from parity import tolerance
@@ -26,6 +26,7 @@ from parity.parameters import random_value
 CONFIGURATIONS_EACH = 2
 DRAWS = 4
 RUN_LIMIT = 90
+WITH_ATTENTIONS = ("dinat", "dinov2", "nat")
 NO_TF32 = {"NVIDIA_TF32_OVERRIDE": "0"}
 
 
@@ -44,7 +45,7 @@ class Outcome:
     skipped: bool = False
 
 
-def refill(path, generator):
+def refill(path, generator, model_type):
     """Random values for all weights of a checkpoint, so that nothing is at its initial value."""
     tensors = load_file(path)
     for name, tensor in sorted(tensors.items()):
@@ -54,7 +55,8 @@ def refill(path, generator):
         if leaf == "running_var":
             tensors[name] = 0.5 + torch.rand(tensor.shape, generator=generator)
         else:
-            tensors[name] = random_value(name, tensor, generator).contiguous()
+            value = random_value(name, tensor, generator)
+            tensors[name] = (gain(model_type, name) * value).contiguous()
     save_file(tensors, path, metadata={"format": "pt"})
 
 
@@ -165,12 +167,12 @@ class Check:
         self.call([self.session.make_checkpoint, self.class_name, self.folder,
                    self.folder / "model"])
         generator = torch.Generator().manual_seed(self.rng.getrandbits(48))
-        extra = self.choose_outputs(config)
+        extra = self.choose_outputs()
         errors = {"float32": Errors()}
         if self.with_half:
             errors["bfloat16"] = Errors()
         for _ in range(self.draws):
-            refill(self.folder / "model" / "model.safetensors", generator)
+            refill(self.folder / "model" / "model.safetensors", generator, self.model_type)
             tensors = {name: make(generator) for name, make in inputs.items()}
             if self.class_name.endswith("ForImageClassification"):
                 batch = tensors["pixel_values"].shape[0]
@@ -186,10 +188,10 @@ class Check:
         if self.with_half:
             self.report("bfloat16", *errors["bfloat16"].judge_half())
 
-    def choose_outputs(self, config):
-        """Attention maps make the unfused ops run."""
+    def choose_outputs(self):
+        """Where attention maps are asked for, attention is not fused."""
         words = ["--output-hidden-states"]
-        if "kernel_size" in config and self.rng.random() < 0.5:
+        if self.model_type in WITH_ATTENTIONS and self.rng.random() < 0.5:
             words.append("--output-attentions")
         return words
 

@@ -23,6 +23,8 @@ def build_case(family, seed, index, folder):
     model = family.random_case(case, rng, generator)
     case.folder = folder / "model"
     save_model(case, model)
+    if hasattr(family, "edit_checkpoint"):
+        family.edit_checkpoint(case, rng)
     path = case.folder / "config.json"
     config = json.loads(path.read_text())
     if hasattr(family, "edit_config"):

@@ -1,9 +1,13 @@
 """Golden values: parameters and inputs from a hash, so that any language can make them."""
 
 import math
+from contextlib import nullcontext
 
 import torch
 import transformers
+
+from parity.naming import flatten_output
+from parity.reference import interpolates_by_size, interpolation_by_size
 
 V_LEAVES = ("cls_token", "mask_token", "position_embeddings", "rpb", "attention_biases",
             "register_tokens")
@@ -66,24 +70,34 @@ def golden_model(class_name, config):
     return model.eval()
 
 
+def golden_outputs(family, golden, case):
+    """Every output and buffer of a case by name, in float64."""
+    config = family.golden_config(golden, case)
+    model = golden_model(case["class"], config).double()
+    model = model.get_submodule(case.get("submodule", "")).train(case.get("train_mode", False))
+    shape = case.get("input_shape", golden["input_shape"])
+    inputs = {"pixel_values": golden_input(shape).double()}
+    given = dict(case.get("inputs", {}))
+    if "labels" in case:
+        given["labels"] = case["labels"]
+    for name, values in given.items():
+        tensor = torch.tensor(values)
+        inputs[name] = tensor.double() if tensor.is_floating_point() else tensor
+    if any(row["name"].startswith("attentions") for row in case["rows"]):
+        inputs["output_attentions"] = True
+    by_size = interpolates_by_size(case.get("model_args", {}))
+    with torch.no_grad(), interpolation_by_size() if by_size else nullcontext():
+        outputs = flatten_output(model(**inputs, output_hidden_states=True))
+    outputs.update((f"buffer.{name}", buffer) for name, buffer in model.named_buffers())
+    return outputs
+
+
 def check_golden(family):
     """The largest relative deviation of the reference from the family's golden rows."""
-    from parity.naming import flatten_output
-
     golden = family.golden()
     worst = 0.0
     for case in golden["cases"]:
-        config = family.golden_config(golden, case)
-        model = golden_model(case["class"], config).double()
-        model = model.get_submodule(case.get("submodule", ""))
-        inputs = {"pixel_values": golden_input(golden["input_shape"]).double()}
-        if "labels" in case:
-            labels = torch.tensor(case["labels"])
-            inputs["labels"] = labels.double() if labels.is_floating_point() else labels
-        if any(row["name"].startswith("attentions") for row in case["rows"]):
-            inputs["output_attentions"] = True
-        with torch.no_grad():
-            outputs = flatten_output(model(**inputs, output_hidden_states=True))
+        outputs = golden_outputs(family, golden, case)
         for row in case["rows"]:
             tensor = outputs[row["name"]]
             if "shape" in row and list(tensor.shape) != row["shape"]:
@@ -97,6 +111,7 @@ def check_golden(family):
 
 
 def _pairs(flat, row):
+    flat = flat.double()
     for key, value in (("mean", flat.mean()), ("mean_abs", flat.abs().mean())):
         if key in row:
             yield float(value), row[key]

@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 import transformers
 from PIL import Image
+from safetensors.torch import load_file
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from parity import torchvision_reference
+from parity import v5
 from parity.case import case_random
 from parity.door import Program, ProgramError
 from parity.images import random_image
@@ -21,6 +22,7 @@ from parity.tolerance import PIXEL_TOLERANCE
 BYTES = {"do_rescale": False, "do_normalize": False}
 BACKENDS = ("pil", "torchvision")
 MAX_UPSCALED = 4_000_000  # pixels; a 1 x 7 image at 384 is fine, a 1 x 500 one is a memory test
+_worker = v5.Worker("parity.v5_processor")
 
 
 def make_processor_tasks(options, families, program):
@@ -52,7 +54,7 @@ def run_processor_case(task):
         processor = FAMILIES[task["family"]].processor
         backend = BACKENDS[task["index"] % len(BACKENDS)]
         config, call = make_case(processor, backend, rng, folder)
-        paths, descriptions = make_images(processor, rng, folder, config, call)
+        paths, descriptions = make_images(rng, folder, config, call)
         record.update(config=config, call=call, backend=backend, images=descriptions)
         for label, settings in (("bytes", {**call, **BYTES}), ("call", call)):
             expected = reference(processor, backend, folder, config, settings, paths)
@@ -80,16 +82,17 @@ def make_case(processor, backend, rng, folder):
     """Writes preprocessor_config.json and config.json; returns the former and the call."""
     config = processor.random_config(rng, backend)
     call = processor.random_call(rng, backend)
+    processor.make_possible(config, call, backend)
     (folder / "preprocessor_config.json").write_text(json.dumps(config, indent=2) + "\n")
     # Where the file names no processor the model type decides.
     (folder / "config.json").write_text(json.dumps({"model_type": processor.model_type}) + "\n")
     return config, call
 
 
-def make_images(processor, rng, folder, config, call):
-    """One to three images; one if they would not have the same size in the end."""
+def make_images(rng, folder, config, call):
+    """One to three images, which may come out in different sizes."""
     crop_pct = call.get("crop_pct", config.get("crop_pct")) or 224 / 256
-    count = rng.choice((1, 1, 2, 3)) if processor.one_size(config, call) else 1
+    count = rng.choice((1, 1, 2, 3))
     paths, descriptions = [], []
     while len(paths) < count:
         path = folder / f"image{len(paths)}.png"
@@ -104,28 +107,51 @@ def make_images(processor, rng, folder, config, call):
 
 
 def reference(processor, backend, folder, config, call, paths):
-    """What Transformers makes of the images: [batch, 3, height, width]."""
+    """What Transformers makes of the images, by name: `pixel_values`, or `pixel_values.0`, ..."""
+    form = call.get("return_form", "automatic")
+    call = {key: value for key, value in call.items() if key != "return_form"}
     images = [Image.open(path).convert("RGB") for path in paths]
     if backend == "pil":
         slow = transformers.AutoImageProcessor.from_pretrained(folder)
         # Without the layout 4.37.2 takes an image of height 1 or 3 for channels-first.
-        return slow.preprocess(images, input_data_format="channels_last", return_tensors="pt",
-                               **call)["pixel_values"]
-    steps = processor.torchvision_steps([pil_to_tensor(image) for image in images], config, call)
-    if torchvision_reference.v5_available():
-        upstream = torchvision_reference.v5(processor.torchvision_class, config, paths, call,
-                                            folder / "v5.safetensors")
-        if not torch.equal(upstream, steps):
-            raise RuntimeError("the steps on torchvision differ from Transformers 5.17 by "
-                               f"{(upstream.double() - steps.double()).abs().max()}")
+        return named(map(torch.from_numpy, slow.preprocess(
+            images, input_data_format="channels_last", **call)["pixel_values"]), form)
+    steps = named(processor.torchvision_steps([pil_to_tensor(image) for image in images],
+                                              config, call), form)
+    if v5.available():
+        output = folder / "v5.safetensors"
+        _worker.ask({"class": processor.torchvision_class, "config": config, "call": call,
+                     "images": [str(path) for path in paths], "output": str(output),
+                     "stacked": list(steps) == ["pixel_values"]})
+        problem = compare_pixels(load_file(output), steps, exact=True)[0]
+        if problem:
+            raise RuntimeError("the steps on torchvision (ours) differ from Transformers 5.17: "
+                               + problem)
     return steps
 
 
+def named(images, form):
+    """Images as `vizoo preprocess` names them: stacked if they can be and are not asked apart."""
+    images = list(images)
+    if form != "list" and len({image.shape for image in images}) == 1:
+        return {"pixel_values": torch.stack(images)}
+    return {f"pixel_values.{index}": image for index, image in enumerate(images)}
+
+
 def compare_pixels(expected, ours, exact):
-    """(problem or None, largest difference)."""
-    if list(ours) != ["pixel_values"]:
-        return f"expected one tensor pixel_values, got {sorted(ours)}", float("inf")
-    ours = ours["pixel_values"]
+    """(problem or None, largest difference) of images by name."""
+    if sorted(ours) != sorted(expected):
+        return f"expected the tensors {sorted(expected)}, got {sorted(ours)}", float("inf")
+    worst = 0.0
+    for name in expected:
+        problem, difference = compare_image(expected[name], ours[name], exact)
+        worst = max(worst, difference)
+        if problem:
+            return f"{name}: {problem}", worst
+    return None, worst
+
+
+def compare_image(expected, ours, exact):
     if list(ours.shape) != list(expected.shape):
         return f"expected shape {list(expected.shape)}, got {list(ours.shape)}", float("inf")
     differences = (ours.double() - expected.double()).abs()

@@ -1,4 +1,7 @@
-"""Runs Transformers on a case: float32, float64, and float64 with no part forced to float32."""
+"""Runs Transformers on a case: float32, float64, and float64 with no part forced to float32.
+
+The version is that of the process: 4.37.2, or 5.17 in the child of v5_reference.py.
+"""
 
 import copy
 from contextlib import contextmanager, nullcontext
@@ -9,17 +12,39 @@ import transformers
 
 from parity.naming import flatten_output
 
+# A constructor argument of the program's DINOv2: the rule by which 4.37.2 or by which 5.x resizes
+# the table of positions. Upstream has no such argument; its version decides.
+INTERPOLATION = "position_interpolation"
 DTYPES = {name: getattr(torch, name) for name in ("float32", "float64", "bfloat16", "float16")}
 
 
-def load(case):
-    """The model of the case, in float32 as `from_pretrained` gives it."""
+def load(case, **options):
+    """The model of the case in float32; `options`: more arguments of `from_pretrained`."""
     model_class = getattr(transformers, case.class_name)
-    model = model_class.from_pretrained(case.folder,
-                                        **case.options.overrides,
-                                        **case.options.model_args)
+    arguments = {key: value for key, value in case.options.model_args.items()
+                 if key != INTERPOLATION}
+    model = model_class.from_pretrained(case.folder, **case.options.overrides, **arguments,
+                                        **options)
     model.train(case.options.train_mode)
     return model
+
+
+def interpolates_by_size(model_args):
+    return model_args.get(INTERPOLATION) == "size"
+
+
+@contextmanager
+def interpolation_by_size():
+    """4.37.2 maps positions by scale factors; here by the sizes that follow, as 5.x does."""
+    original = torch.nn.functional.interpolate
+
+    def interpolate(image, size=None, scale_factor=None, **kwargs):
+        if scale_factor is not None:
+            size = [int(side * scale) for side, scale in zip(image.shape[-2:], scale_factor)]
+        return original(image, size=size, **kwargs)
+
+    with mock.patch.object(torch.nn.functional, "interpolate", interpolate):
+        yield
 
 
 class RandomTape:
@@ -52,7 +77,8 @@ class RandomTape:
         def rand(*args, dtype=None, **kwargs):
             values, state = next(draws)
             torch.set_rng_state(state)
-            return values.to(dtype)
+            # A copy: callers change the numbers in place. LeViT asks for no type, which is float32.
+            return values.to(dtype or torch.get_default_dtype(), copy=True)
 
         with mock.patch.object(torch, "rand", rand):
             yield
@@ -60,18 +86,28 @@ class RandomTape:
 
 @contextmanager
 def keep_float64():
-    """`tensor.float()` leaves float64 tensors as they are: no part is forced to float32."""
-    original = torch.Tensor.float
+    """`tensor.float()` and `tensor.to(torch.float32)` leave float64 tensors as they are: no part is
+    forced to float32."""
+    original_float, original_to = torch.Tensor.float, torch.Tensor.to
 
     def to_float(self, *args, **kwargs):
-        return self if self.dtype == torch.float64 else original(self, *args, **kwargs)
+        return self if self.dtype == torch.float64 else original_float(self, *args, **kwargs)
 
-    with mock.patch.object(torch.Tensor, "float", to_float):
+    def to(self, *args, **kwargs):
+        wanted = kwargs.get("dtype", args[0] if args else None)
+        if self.dtype == torch.float64 and wanted is torch.float32:
+            return self
+        return original_to(self, *args, **kwargs)
+
+    with mock.patch.object(torch.Tensor, "float", to_float), \
+            mock.patch.object(torch.Tensor, "to", to):
         yield
 
 
 def run(model, case, dtype="float32", context=None):
     """Output tensors by name, gradients and changed buffers included, of one run."""
+    # Runs work on copies, so that `model` never runs itself: LeViT keeps the attention biases of
+    # its first evaluation, in the type that they had there.
     model = copy.deepcopy(model).to(DTYPES[dtype])
     keyword_inputs = {}
     for name, tensor in case.inputs.items():
@@ -89,7 +125,9 @@ def run(model, case, dtype="float32", context=None):
     if case.options.seed is not None:
         torch.manual_seed(case.options.seed)
     call = getattr(model, case.options.method) if case.options.method else model
-    with context or nullcontext(), torch.set_grad_enabled(bool(case.options.gradients)):
+    by_size = interpolates_by_size(case.options.model_args)
+    with context or nullcontext(), interpolation_by_size() if by_size else nullcontext(), \
+            torch.set_grad_enabled(bool(case.options.gradients)):
         outputs = flatten_output(call(**keyword_inputs))
         if case.options.gradients:
             field = outputs[case.options.gradients]
@@ -118,9 +156,9 @@ def is_defined(case, name):
 class Reference:
     """The runs that the tolerance rule needs, made when asked for."""
 
-    def __init__(self, case):
+    def __init__(self, case, **options):
         self.case = case
-        self.model = load(case)
+        self.model = load(case, **options)
         tape = RandomTape()
         self.ref32 = run(self.model, case, "float32", tape.record())
         self.ref64 = run(self.model, case, "float64", tape.replay())

@@ -1,6 +1,7 @@
 """Command line: compares the vizoo program with Transformers on fresh random configurations."""
 
 import argparse
+import gc
 import json
 import multiprocessing
 import os
@@ -46,7 +47,7 @@ def run_case(task):
     from parity.compare import compare
     from parity.door import Program, ProgramError
     from parity.families import FAMILIES
-    from parity.reference import Reference
+    from parity.v5_reference import reference_of
 
     torch.set_num_threads(1)
     started = time.monotonic()
@@ -55,12 +56,12 @@ def run_case(task):
     try:
         case = build_case(FAMILIES[task["family"]], task["seed"], task["index"], folder)
         if task["dtype"]:
-            set_dtype(case, task["dtype"])
+            set_dtype(FAMILIES[task["family"]], case, task["dtype"])
         rerun = case.rerun_command() + (f" --dtype {task['dtype']}" if task["dtype"] else "")
         record.update(case.describe(), rerun=rerun)
         try:
             ours = Program(task["program"]).forward(case, folder)
-            result = compare(case, Reference(case), ours)
+            result = compare(case, reference_of(case), ours)
             record.update(passed=result.passed, tensors=result.tensors, worst=result.worst,
                           worst_name=result.worst_name,
                           differences=[str(difference) for difference in result.differences])
@@ -75,11 +76,13 @@ def run_case(task):
     return record
 
 
-def set_dtype(case, dtype):
+def set_dtype(family, case, dtype):
     case.options.dtype = dtype
     if dtype in ("bfloat16", "float16"):
         case.options.gradients = None
         case.inputs.pop("cotangent", None)
+        if not getattr(family, "trains_in_half_types", True):
+            case.options.train_mode = False
 
 
 def make_tasks(options, families, program):
@@ -164,9 +167,11 @@ def main(arguments=None):
 
     say(f"seed {options.seed}")
     prepare_libraries()
+    from parity import v5
     from parity.door import find_program
     from parity.families import FAMILIES
 
+    gc.freeze()  # Transformers collects garbage after each file that it loads: 0.2 s otherwise
     if options.family and options.family not in FAMILIES:
         raise SystemExit(f"parity: --family: expected one of {'|'.join(FAMILIES)}, "
                          f"got {options.family}")
@@ -183,6 +188,8 @@ def main(arguments=None):
 
     program = find_program(options.vizoo)
     say(f"program {program}")
+    say("5.x: Transformers 5.17 itself" if v5.available() else
+        "5.x: stand-ins on torch and 4.37.2 (scripts/reference_env.sh --v5 installs 5.17)")
     if not options.processors:
         tasks = make_tasks(options, families, program)
         good, bad = run_tasks(tasks, run_case, options, say)

@@ -12,8 +12,9 @@ import torch
 from parity.build import build_case
 from parity.compare import compare
 from parity.processors import compare_pixels
-from parity.reference import Reference
+from parity.reference import load
 from parity.standin import FAULTS, StandIn
+from parity.v5_reference import reference_of
 
 
 def self_test(family, seed, cases, say):
@@ -25,15 +26,15 @@ def self_test(family, seed, cases, say):
     for index in range(cases * len(family.classes)):
         with tempfile.TemporaryDirectory(prefix="vizoo-parity-") as folder:
             case = build_case(family, seed, index, Path(folder))
-            reference = Reference(case)
-            clean = compare(case, reference, StandIn(family).forward(case, reference.model))
+            reference, model = reference_of(case), load(case)
+            clean = compare(case, reference, StandIn(family).forward(case, model))
             if clean.passed:
                 passed += 1
             else:
                 failed += 1
                 say(f"false alarm: {case.rerun_command()}: {clean.differences[0]}")
             for fault in FAULTS:
-                ours = StandIn(family, fault).forward(case, reference.model)
+                ours = StandIn(family, fault).forward(case, model)
                 if ours is None:
                     continue
                 applied[fault] += 1
@@ -60,7 +61,7 @@ def pixels_are_compared():
     value[0, 1, 2, 3] += 3e-6
 
     def problem(expected, ours, exact):
-        return compare_pixels(expected, {"pixel_values": ours}, exact)[0]
+        return compare_pixels({"pixel_values": expected}, {"pixel_values": ours}, exact)[0]
 
     return (problem(pixels, pixels, True) is None and problem(real, real + 5e-7, False) is None
             and all((problem(pixels, byte, True), problem(real, value, False),

@@ -1,29 +1,27 @@
-"""The torchvision backend's reference: Transformers 5.17 itself, or its steps on torchvision."""
+"""The torchvision backend's reference: the steps of Transformers 5.17, written on torchvision.
 
-import atexit
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+Where 5.17 is there itself, these steps are compared with it (processors.py).
+"""
 
 import torch
-from safetensors.torch import load_file
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as vision
 
-V5 = Path(__file__).resolve().parents[2] / ".venv-reference" / "v5"
 MODES = {0: InterpolationMode.NEAREST_EXACT, 2: InterpolationMode.BILINEAR,
          3: InterpolationMode.BICUBIC}
 DEFAULTS = {
     "do_resize": True, "resample": 2, "do_rescale": True, "rescale_factor": 1 / 255,
     "do_normalize": True, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
 }
-_worker = None
+CROPPING = {
+    **DEFAULTS, "size": 224, "resample": 3, "do_center_crop": True, "crop_size": 224,
+    "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "do_pad": False,
+    "pad_size": None,
+}
 
 
 def convnext(images, config, call):
-    """ConvNeXT's steps on CHW uint8 tensors, one by one: [batch, 3, height, width]."""
+    """ConvNeXT's steps on CHW uint8 tensors, one by one: [3, height, width] each."""
     defaults = {**DEFAULTS, "size": 384, "crop_pct": 224 / 256, "resample": 3}
     return _batch(_convnext_resize, images, defaults, config, call)
 
@@ -31,6 +29,20 @@ def convnext(images, config, call):
 def vit(images, config, call):
     """ViT's steps, likewise."""
     return _batch(_vit_resize, images, {**DEFAULTS, "size": 224}, config, call)
+
+
+def poolformer(images, config, call):
+    return _batch(_poolformer_resize, images, {**CROPPING, "crop_pct": 0.9}, config, call)
+
+
+def levit(images, config, call):
+    return _batch(_levit_resize, images, CROPPING, config, call)
+
+
+def bit(images, config, call):
+    clip = {"image_mean": [0.48145466, 0.4578275, 0.40821073],
+            "image_std": [0.26862954, 0.26130258, 0.27577711]}
+    return _batch(_bit_resize, images, {**CROPPING, **clip}, config, call)
 
 
 def _batch(resize, images, defaults, config, call):
@@ -41,7 +53,10 @@ def _batch(resize, images, defaults, config, call):
     if settings["do_resize"]:
         mode = MODES[settings["resample"]]
         images = [resize(image, settings, mode) for image in images]
-    return torch.stack([_finish(image, settings) for image in images])
+    if settings.get("do_center_crop"):
+        images = [center_crop(image, *sides_of(settings["crop_size"])) for image in images]
+    images = [_finish(image, settings) for image in images]
+    return _pad(images, settings["pad_size"]) if settings.get("do_pad") else images
 
 
 def _convnext_resize(image, settings, mode):
@@ -49,7 +64,7 @@ def _convnext_resize(image, settings, mode):
     edge = size if isinstance(size, int) else size["shortest_edge"]
     if edge < 384:
         target = int(edge / settings["crop_pct"])
-        return center_crop(_resize(image, shortest_edge(image, target), mode), edge)
+        return center_crop(_resize(image, shortest_edge(image, target), mode), edge, edge)
     return _resize(image, (edge, edge), mode)
 
 
@@ -62,12 +77,63 @@ def _vit_resize(image, settings, mode):
     return _resize(image, (size["height"], size["width"]), mode)
 
 
+def _poolformer_resize(image, settings, mode):
+    """Room around the crop: the sides are divided by crop_pct. A square keeps the aspect."""
+    size, crop_pct = _size(settings), settings["crop_pct"]
+    edge = size.get("shortest_edge", size.get("height"))
+    if "shortest_edge" in size or size["height"] == size["width"]:
+        return _resize(image, shortest_edge(image, int(edge / crop_pct)), mode)
+    return _resize(image, (int(edge / crop_pct), int(size["width"] / crop_pct)), mode)
+
+
+def _levit_resize(image, settings, mode):
+    size = _size(settings)
+    if "shortest_edge" in size:
+        target = int((256 / 224) * size["shortest_edge"])
+        return _resize(image, shortest_edge(image, target), mode)
+    return _resize(image, (size["height"], size["width"]), mode)
+
+
+def _bit_resize(image, settings, mode):
+    size = _size(settings)
+    if "longest_edge" in size:
+        return _resize(image, bounded_edge(image, **size), mode)
+    if "shortest_edge" in size:
+        return _resize(image, shortest_edge(image, size["shortest_edge"]), mode)
+    return _resize(image, (size["height"], size["width"]), mode)
+
+
+def _size(settings):
+    size = settings["size"]
+    return {"shortest_edge": size} if isinstance(size, int) else size
+
+
+def sides_of(size):
+    """(height, width) of a square's side, [height, width] or a dict."""
+    if isinstance(size, int):
+        return size, size
+    return tuple(size) if isinstance(size, list) else (size["height"], size["width"])
+
+
 def shortest_edge(image, target):
     """(height, width) of an image whose shorter side becomes `target`."""
     height, width = image.shape[-2:]
     short, long = min(height, width), max(height, width)
     stretched = int(target * long / short)
     return (target, stretched) if height <= width else (stretched, target)
+
+
+def bounded_edge(image, shortest_edge, longest_edge):
+    """As above, unless the longer side became longer than it may: then that one decides."""
+    height, width = image.shape[-2:]
+    short, long = min(height, width), max(height, width)
+    edge, stretched = shortest_edge, int(shortest_edge * long / short)
+    if long / short * shortest_edge > longest_edge:
+        scaled = longest_edge * short / long
+        edge, stretched = round(scaled), int(scaled * long / short)
+    if edge == short:
+        return height, width
+    return (stretched, edge) if width < height else (edge, stretched)
 
 
 def _resize(image, sides, mode):
@@ -85,37 +151,22 @@ def _finish(image, settings):
     return (image.float() - mean[:, None, None]) / std[:, None, None]
 
 
-def center_crop(image, edge):
-    """A square of `edge`, zero-padded where the image is smaller (left and top rounded down)."""
-    height, width = image.shape[-2:]
-    missing_height, missing_width = max(edge - height, 0), max(edge - width, 0)
+def _pad(images, size):
+    """Zeros at the bottom and at the right, to `size` or to the largest of the batch."""
+    if size is None:
+        height, width = (max(image.shape[axis] for image in images) for axis in (-2, -1))
+    else:
+        height, width = sides_of(size)
+    return [vision.pad(image, [0, 0, width - image.shape[-1], height - image.shape[-2]])
+            for image in images]
+
+
+def center_crop(image, height, width):
+    """The middle, zero-padded where the image is smaller (left and top rounded down)."""
+    missing_height = max(height - image.shape[-2], 0)
+    missing_width = max(width - image.shape[-1], 0)
     image = vision.pad(image, [missing_width // 2, missing_height // 2,
                                (missing_width + 1) // 2, (missing_height + 1) // 2])
-    top = (image.shape[-2] - edge) // 2
-    left = (image.shape[-1] - edge) // 2
-    return image[..., top:top + edge, left:left + edge]
-
-
-def v5_available():
-    return (V5 / "transformers").is_dir()
-
-
-def v5(class_name, config, paths, call, output):
-    """The pixel values of Transformers 5.17, or None with its error."""
-    global _worker
-    if _worker is None or _worker.poll() is not None:
-        environment = dict(os.environ, PYTHONPATH=str(V5), HF_HUB_OFFLINE="1")
-        script = str(Path(__file__).with_name("v5_processor.py"))
-        _worker = subprocess.Popen([sys.executable, script],
-                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                   stderr=subprocess.DEVNULL, text=True, env=environment)
-        atexit.register(_worker.kill)
-        _worker.stdout.readline()
-    request = {"class": class_name, "config": config, "images": [str(path) for path in paths],
-               "call": call, "output": str(output)}
-    _worker.stdin.write(json.dumps(request) + "\n")
-    _worker.stdin.flush()
-    answer = json.loads(_worker.stdout.readline())
-    if not answer["ok"]:
-        raise RuntimeError(answer["error"])
-    return load_file(output)["pixel_values"]
+    top = (image.shape[-2] - height) // 2
+    left = (image.shape[-1] - width) // 2
+    return image[..., top:top + height, left:left + width]

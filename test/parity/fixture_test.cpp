@@ -67,7 +67,9 @@ void compare(const vizoo::NamedTensors& outputs,
 void run_case(const fs::path& folder, at::ScalarType dtype, const char* suffix) {
   const auto stored = vizoo::read_json_file(folder / "case.json");
   const auto& entry = vizoo::find_model(stored["class"].get<std::string>());
-  auto model = vizoo::load_pretrained(entry, folder, vizoo::LoadOptions().torch_dtype(dtype));
+  const auto model_args = stored["options"].value("model_args", Json::object());
+  auto model = vizoo::load_pretrained(
+      entry, folder, vizoo::LoadOptions().torch_dtype(dtype).model_args(model_args.dump()));
   auto arguments = vizoo::test::read_tensors(folder / stored["inputs"].get<std::string>());
   for (auto& [name, tensor] : arguments) {
     if (tensor.is_floating_point()) tensor = tensor.to(dtype);
@@ -85,7 +87,7 @@ void run_case(const fs::path& folder, at::ScalarType dtype, const char* suffix) 
 
 TEST_CASE("stored cases agree with Transformers", "[parity]") {
   const auto folders = stored_cases();
-  REQUIRE(folders.size() >= 20);
+  REQUIRE(folders.size() >= 42);
   for (const auto& folder : folders) {
     DYNAMIC_SECTION(folder.string() << " float32") { run_case(folder, torch::kFloat32, ""); }
     DYNAMIC_SECTION(folder.string() << " float64") { run_case(folder, torch::kFloat64, "64"); }
@@ -127,5 +129,5 @@ TEST_CASE("published configurations have Transformers' keys and shapes", "[parit
     CHECK(tensors == manifest["tensors"]);
     CHECK(parameters == manifest["parameters"].get<int64_t>());
   }
-  CHECK(manifests >= 13);
+  CHECK(manifests >= 31);
 }

@@ -74,15 +74,19 @@ void fill(vizoo::PretrainedModelImpl& model) {
   }
 }
 
-torch::Tensor labels_from(const Json& labels) {
-  const bool nested = labels.front().is_array();
+// An argument of the forward as it stands in the file: a list, or a list of rows; of booleans,
+// integers or reals.
+torch::Tensor tensor_from(const Json& rows) {
+  const bool nested = rows.front().is_array();
   std::vector<double> values;
-  bool integers = true;
+  auto dtype = torch::kInt64;
   const auto append = [&](const Json& value) {
-    integers = integers && value.is_number_integer();
-    values.push_back(value.get<double>());
+    if (value.is_boolean()) dtype = torch::kBool;
+    if (value.is_number_float()) dtype = torch::kFloat32;
+    values.push_back(value.is_boolean() ? static_cast<double>(value.get<bool>())
+                                        : value.get<double>());
   };
-  for (const auto& row : labels) {
+  for (const auto& row : rows) {
     if (!nested) {
       append(row);
     } else {
@@ -90,8 +94,26 @@ torch::Tensor labels_from(const Json& labels) {
     }
   }
   auto tensor = torch::tensor(values, torch::kFloat64);
-  if (nested) tensor = tensor.reshape({static_cast<int64_t>(labels.size()), -1});
-  return tensor.to(integers ? torch::kInt64 : torch::kFloat32);
+  if (nested) tensor = tensor.reshape({static_cast<int64_t>(rows.size()), -1});
+  return tensor.to(dtype);
+}
+
+vizoo::NamedArguments arguments_of(const Json& golden, const Json& stored, at::ScalarType dtype) {
+  const auto shape = stored.value("input_shape", golden["input_shape"]).get<std::vector<int64_t>>();
+  vizoo::NamedArguments arguments;
+  arguments["pixel_values"] =
+      ((uniform("pixel_values", shape) - 0.5) * 4).to(torch::kFloat32).to(dtype);
+  if (stored.contains("labels")) arguments["labels"] = tensor_from(stored["labels"]);
+  const auto inputs = stored.value("inputs", Json::object());
+  for (const auto& [name, rows] : inputs.items()) arguments[name] = tensor_from(rows);
+  return arguments;
+}
+
+// Attention maps are asked for where they are compared only: without them attention is fused.
+bool names_attentions(const Json& rows) {
+  return std::any_of(rows.begin(), rows.end(), [](const Json& row) {
+    return row["name"].get<std::string>().rfind("attentions", 0) == 0;
+  });
 }
 
 void compare(const torch::Tensor& tensor, const Json& row, double tolerance) {
@@ -140,13 +162,13 @@ TEST_CASE("golden values hold", "[parity]") {
         for (const auto& [key, value] : overrides.items()) config[key] = value;
         vizoo::upgrade_config(config, path.string());
         const auto model =
-            vizoo::find_model(stored["class"].get<std::string>()).make(config, path.string());
+            vizoo::find_model(stored["class"].get<std::string>())
+                .make_with_arguments(
+                    config, path.string(), stored.value("model_args", Json::object()));
         fill(*model);
-        const auto shape = golden["input_shape"].get<std::vector<int64_t>>();
-        vizoo::NamedArguments arguments;
-        arguments["pixel_values"] =
-            ((uniform("pixel_values", shape) - 0.5) * 4).to(torch::kFloat32);
-        if (stored.contains("labels")) arguments["labels"] = labels_from(stored["labels"]);
+        const auto dtype =
+            stored.value("dtype", "float32") == "float64" ? torch::kFloat64 : torch::kFloat32;
+        model->to(dtype);
         auto* runs = model.get();
         if (stored.contains("submodule")) {
           const auto modules = model->named_modules();
@@ -154,10 +176,11 @@ TEST_CASE("golden values hold", "[parity]") {
               modules[stored["submodule"].get<std::string>()].get());
           REQUIRE(runs != nullptr);
         }
-        const auto outputs = vizoo::run_named_forward(
-            *runs,
-            arguments,
-            vizoo::NamedForward().output_hidden_states(true).output_attentions(true));
+        auto request = vizoo::NamedForward().output_hidden_states(true);
+        request.output_attentions(names_attentions(stored["rows"]));
+        request.train_mode(stored.value("train_mode", false));
+        const auto outputs =
+            vizoo::run_named_forward(*runs, arguments_of(golden, stored, dtype), request);
         for (const auto& row : stored["rows"]) {
           const auto found = std::find_if(outputs.begin(), outputs.end(), [&](const auto& output) {
             return output.first == row["name"].get<std::string>();
@@ -168,5 +191,5 @@ TEST_CASE("golden values hold", "[parity]") {
       }
     }
   }
-  CHECK(files >= 3);
+  CHECK(files >= 6);
 }

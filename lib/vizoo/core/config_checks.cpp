@@ -17,6 +17,10 @@ void check_number(const char* field, double value, bool fits, const std::string&
   throw ConfigError("config", std::string("/") + field, expected, std::to_string(value));
 }
 
+void check_probability(const char* field, double value) {
+  check_number(field, value, value >= 0.0 && value <= 1.0, "a number in [0, 1]");
+}
+
 void check_one_per_stage(const char* field, std::size_t count, int64_t stages) {
   if (static_cast<int64_t>(count) >= stages) return;
   throw ConfigError("config",

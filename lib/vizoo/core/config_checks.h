@@ -18,6 +18,9 @@ void check_integer(const char* field, int64_t value, int64_t least, int64_t most
 /// 0".
 void check_number(const char* field, double value, bool fits, const std::string& expected);
 
+/// Throws ConfigError that names `/field` unless value is in [0, 1].
+void check_probability(const char* field, double value);
+
 /// Throws ConfigError unless a list of `count` values serves `stages` stages.
 void check_one_per_stage(const char* field, std::size_t count, int64_t stages);
 

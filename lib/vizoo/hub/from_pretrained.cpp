@@ -81,7 +81,7 @@ class KeyMatch {
       }
       if (state.count(target) != 0) {
         sources[target] = tensor;
-      } else {
+      } else if (!model.is_derived_key(target)) {
         unexpected.push_back(tensor->name);
       }
     }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 #include <utility>
 
 #include "vizoo/core/config_checks.h"
@@ -17,16 +16,6 @@ namespace {
 
 constexpr int64_t kMaxPatches = 1 << 20;
 
-std::string described(const torch::Tensor& tensor) {
-  std::ostringstream text;
-  text << tensor.scalar_type() << " " << tensor.sizes();
-  return text.str();
-}
-
-void check_probability(const char* field, double value) {
-  check_number(field, value, value >= 0.0 && value <= 1.0, "a number in [0, 1]");
-}
-
 // Height and width of image_size.
 std::pair<int64_t, int64_t> image_sides(const Dinov2Config& config) {
   if (const auto* side = std::get_if<int64_t>(&config.image_size)) return {*side, *side};
@@ -38,13 +27,6 @@ std::pair<int64_t, int64_t> image_sides(const Dinov2Config& config) {
                       "an array of " + std::to_string(sides.size()));
   }
   return {sides[0], sides[1]};
-}
-
-// torch.nn.init.trunc_normal_(tensor, 0, std) with its default bounds: the same random stream.
-void truncated_normal(torch::Tensor& tensor, double std) {
-  constexpr double kBound = 2.0;
-  const double upper = std::erf(kBound / std / std::sqrt(2.0));  // 2 Phi(bound / std) - 1
-  tensor.uniform_(-upper, upper).erfinv_().mul_(std * std::sqrt(2.0)).clamp_(-kBound, kBound);
 }
 
 }  // namespace
@@ -267,7 +249,7 @@ torch::Tensor Dinov2EncoderImpl::forward(torch::Tensor hidden_states,
 void initialize_dinov2_module(torch::nn::Module& module, double initializer_range) {
   const torch::NoGradGuard no_grad;
   const auto initialize = [&](torch::Tensor& weight, torch::Tensor& bias) {
-    truncated_normal(weight, initializer_range);
+    nn::truncated_normal_(weight, initializer_range);
     if (bias.defined()) bias.zero_();
   };
   if (auto* linear = dynamic_cast<nn::LinearImpl*>(&module)) {
@@ -278,8 +260,8 @@ void initialize_dinov2_module(torch::nn::Module& module, double initializer_rang
     norm->weight.fill_(1.0);
     norm->bias.zero_();
   } else if (auto* embeddings = dynamic_cast<Dinov2EmbeddingsImpl*>(&module)) {
-    truncated_normal(embeddings->position_embeddings, initializer_range);
-    truncated_normal(embeddings->cls_token, initializer_range);
+    nn::truncated_normal_(embeddings->position_embeddings, initializer_range);
+    nn::truncated_normal_(embeddings->cls_token, initializer_range);
     embeddings->mask_token.zero_();
   }
 }
@@ -310,7 +292,7 @@ void check_head_mask(const torch::Tensor& head_mask, const Dinov2Config& config)
                    "a floating-point tensor [heads] or [layers, heads] with " +
                        std::to_string(config.num_attention_heads) + " heads and " +
                        std::to_string(config.num_hidden_layers) + " layers",
-                   described(head_mask));
+                   describe_tensor(head_mask));
 }
 
 void check_masked_positions(const torch::Tensor& bool_masked_pos,
@@ -327,7 +309,7 @@ void check_masked_positions(const torch::Tensor& bool_masked_pos,
   throw ShapeError("model",
                    "bool_masked_pos",
                    "a Bool tensor [" + std::to_string(batch) + ", " + std::to_string(patches) + "]",
-                   described(bool_masked_pos));
+                   describe_tensor(bool_masked_pos));
 }
 
 }  // namespace

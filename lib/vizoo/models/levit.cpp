@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 #include <utility>
 
 #include "vizoo/core/config_checks.h"
@@ -339,6 +340,12 @@ LevitClassificationLayerImpl::LevitClassificationLayerImpl(int64_t input_dim, in
 
 torch::Tensor LevitClassificationLayerImpl::forward(const torch::Tensor& hidden_state) {
   return linear->forward(batch_norm->forward(hidden_state));
+}
+
+bool is_levit_index(const std::string& key) {
+  constexpr std::string_view kLeaf = ".attention_bias_idxs";
+  return key.size() > kLeaf.size() &&
+         key.compare(key.size() - kLeaf.size(), kLeaf.size(), kLeaf) == 0;
 }
 
 LevitModelImpl::LevitModelImpl(LevitConfig model_config)

@@ -223,6 +223,9 @@ class LevitClassificationLayerImpl : public torch::nn::Module {
 };
 TORCH_MODULE(LevitClassificationLayer);
 
+/// Whether a key is that of the index that LeViT's attention once saved beside its biases.
+bool is_levit_index(const std::string& key);
+
 /// The bare model. last_hidden_state: [B, N, C] without final norm; pooler_output: [B, C], its mean
 /// over the tokens; hidden_states: the input of each stage and the last output, [B, N_i, C_i].
 class LevitModelImpl : public PretrainedModel<LevitModelImpl, LevitConfig, VisionModelImpl> {
@@ -230,6 +233,7 @@ class LevitModelImpl : public PretrainedModel<LevitModelImpl, LevitConfig, Visio
   static constexpr const char* kClassName = "LevitModel";
   static constexpr const char* kBaseModelPrefix = "levit";
   explicit LevitModelImpl(LevitConfig model_config = {});
+  bool is_derived_key(const std::string& key) const override { return is_levit_index(key); }
 
   /// pixel_values: [B, num_channels, H, W] that the patch embedding turns into
   /// (image_size / patch_size)^2 tokens. Throws ShapeError for anything else.
@@ -250,6 +254,7 @@ class LevitForImageClassificationImpl
   static constexpr const char* kClassName = "LevitForImageClassification";
   static constexpr const char* kBaseModelPrefix = "levit";
   explicit LevitForImageClassificationImpl(LevitConfig model_config = {});
+  bool is_derived_key(const std::string& key) const override { return is_levit_index(key); }
 
   /// As LevitModel; `options.labels()` adds the loss (nn/loss.h).
   ImageClassifierOutput forward(const torch::Tensor& pixel_values,
@@ -271,6 +276,7 @@ class LevitForImageClassificationWithTeacherImpl
   static constexpr const char* kClassName = "LevitForImageClassificationWithTeacher";
   static constexpr const char* kBaseModelPrefix = "levit";
   explicit LevitForImageClassificationWithTeacherImpl(LevitConfig model_config = {});
+  bool is_derived_key(const std::string& key) const override { return is_levit_index(key); }
 
   std::vector<std::string> argument_names() const override { return {"pixel_values"}; }
 

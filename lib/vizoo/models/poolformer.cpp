@@ -38,11 +38,9 @@ void PoolFormerConfig::resolve() const {
   for (std::size_t i = 0; i < static_cast<std::size_t>(num_encoder_blocks); ++i) {
     check_integer("padding", padding[i], 0, patch_sizes[i]);
   }
-  const auto narrowest = *std::min_element(hidden_sizes.begin(), hidden_sizes.end());
-  check_number("mlp_ratio",
-               mlp_ratio,
-               mlp_ratio * static_cast<double>(narrowest) >= 1.0 && mlp_ratio <= 64.0,
-               "a number up to 64 that leaves at least one channel");
+  // Too small a ratio leaves no hidden channels: the MLP is then its last bias, as upstream.
+  check_number(
+      "mlp_ratio", mlp_ratio, mlp_ratio >= 0.0 && mlp_ratio <= 64.0, "a number from 0 to 64");
   check_rates(drop_path_rate, initializer_range);
 }
 

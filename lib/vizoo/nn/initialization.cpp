@@ -1,5 +1,7 @@
 #include "vizoo/nn/initialization.h"
 
+#include <cmath>
+
 namespace vizoo::nn {
 namespace {
 thread_local bool no_init = false;
@@ -14,6 +16,12 @@ torch::Tensor empty_parameter(at::IntArrayRef shape) {
   auto tensor = torch::empty({0});
   tensor.unsafeGetTensorImpl()->set_sizes_contiguous(shape);
   return tensor;
+}
+
+void truncated_normal_(torch::Tensor& tensor, double std) {
+  constexpr double kBound = 2.0;
+  const double upper = std::erf(kBound / std / std::sqrt(2.0));  // 2 Phi(bound / std) - 1
+  tensor.uniform_(-upper, upper).erfinv_().mul_(std * std::sqrt(2.0)).clamp_(-kBound, kBound);
 }
 
 }  // namespace vizoo::nn

@@ -3,6 +3,7 @@
 #include <torch/nn/init.h>
 
 #include <cmath>
+#include <optional>
 
 #include "vizoo/core/error.h"
 #include "vizoo/nn/initialization.h"
@@ -13,7 +14,7 @@ namespace {
 // torch.nn.Linear and Conv2d: both draw weight, then bias, from U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
 void reset_parameters(torch::Tensor& weight, torch::Tensor& bias) {
   if (NoInitGuard::active()) return;
-  torch::nn::init::kaiming_uniform_(weight, std::sqrt(5.0));
+  if (weight.numel() > 0) torch::nn::init::kaiming_uniform_(weight, std::sqrt(5.0));
   if (!bias.defined()) return;
   const auto fan_in = weight.numel() / std::max<int64_t>(weight.size(0), 1);
   const double bound = fan_in > 0 ? 1.0 / std::sqrt(static_cast<double>(fan_in)) : 0.0;
@@ -48,10 +49,18 @@ Conv2dImpl::Conv2dImpl(int64_t in_channels, int64_t out_channels, Conv2dOptions 
 }
 
 torch::Tensor Conv2dImpl::forward(const torch::Tensor& input) const {
-  return at::conv2d(input,
+  int64_t stride = options.stride();
+  auto x = input;
+  if (options.kernel_size() == 1 && options.padding() == 0 && stride > 1) {
+    // The same convolution, of the pixels that it reads: oneDNN as of LibTorch 2.11 writes past its
+    // buffers in the gradient of a strided 1x1 convolution.
+    x = x.slice(2, 0, std::nullopt, stride).slice(3, 0, std::nullopt, stride);
+    stride = 1;
+  }
+  return at::conv2d(x,
                     weight,
                     bias,
-                    {options.stride(), options.stride()},
+                    {stride, stride},
                     {options.padding(), options.padding()},
                     {1, 1},
                     options.groups());

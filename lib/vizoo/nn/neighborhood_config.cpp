@@ -12,10 +12,6 @@ constexpr int64_t kMaxKernelSize = 127;  // a bias of 253 x 253 for each head
 constexpr int64_t kMaxDilation = 1024;
 constexpr int64_t kMaxPaddedElements = 1 << 25;  // of one image on the least grid of a layer
 
-void check_probability(const char* field, double value) {
-  check_number(field, value, value >= 0.0 && value <= 1.0, "a number in [0, 1]");
-}
-
 // A layer pads its input to its window: that must fit into memory whatever the image.
 void check_window(const std::string& field, int64_t window, int64_t width) {
   if (window * window * width <= kMaxPaddedElements) return;

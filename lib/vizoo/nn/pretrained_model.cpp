@@ -101,24 +101,29 @@ void PretrainedModelImpl::check_inputs(const torch::Tensor& pixel_values,
   if (!pixel_values.defined()) {
     throw ShapeError("model", "pixel_values", "a tensor [B, num_channels, H, W]", "none");
   }
-  std::ostringstream got;
-  got << pixel_values.scalar_type() << " " << pixel_values.sizes();
+  const auto got = describe_tensor(pixel_values);
   if (pixel_values.dim() != 4 || !pixel_values.is_floating_point()) {
     throw ShapeError(
-        "model", "pixel_values", "a floating-point tensor [B, num_channels, H, W]", got.str());
+        "model", "pixel_values", "a floating-point tensor [B, num_channels, H, W]", got);
   }
   if (pixel_values.size(1) != num_channels) {
     throw ShapeError("model",
                      "pixel_values",
                      std::to_string(num_channels) + " channels, as /num_channels says",
-                     got.str());
+                     got);
   }
   if (pixel_values.size(2) < least_size || pixel_values.size(3) < least_size) {
     throw ShapeError("model",
                      "pixel_values",
                      "a height and width of at least " + std::to_string(least_size),
-                     got.str());
+                     got);
   }
+}
+
+std::string describe_tensor(const torch::Tensor& tensor) {
+  std::ostringstream text;
+  text << tensor.scalar_type() << " " << tensor.sizes();
+  return text.str();
 }
 
 void copy_state(const torch::nn::Module& from, torch::nn::Module& to) {

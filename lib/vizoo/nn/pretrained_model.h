@@ -65,6 +65,10 @@ class PretrainedModelImpl : public torch::nn::Module {
   /// norms 1 and 0; what is nn::SelfInitializing as it says.
   virtual void initialize_module(torch::nn::Module& module) const;
 
+  /// Whether a checkpoint's key names a buffer that upstream once saved and this model derives: it
+  /// is left out without a warning.
+  virtual bool is_derived_key(const std::string& /*key*/) const { return false; }
+
   /// Names of the tensors that forward takes, as Transformers' keyword arguments.
   virtual std::vector<std::string> argument_names() const = 0;
 
@@ -141,6 +145,9 @@ class BackboneImpl : public PretrainedModelImpl {
   /// Channels of each returned feature map.
   virtual std::vector<int64_t> channels() const = 0;
 };
+
+/// dtype and sizes for a message: "Float [2, 3, 4]".
+std::string describe_tensor(const torch::Tensor& tensor);
 
 /// What `AutoModel*` return: shared ownership of a model by its task.
 using VisionModel = std::shared_ptr<VisionModelImpl>;

@@ -10,6 +10,10 @@ A family is an object with
                      random.Random, `generator` a torch.Generator
     edit_config(case, rng, config)
                      (optional) changes config.json after saving: legacy forms, unknown keys
+    edit_checkpoint(case, rng)
+                     (optional) changes the tensors that were saved
+    trains_in_half_types
+                     (optional) False if upstream cannot train in them
     kinks(case)      (optional) [(module type, function of the input tensor that is zero at a kink)]
     processor        (optional) the image processor: random_config(rng, backend),
                      random_call(rng, backend), and the torchvision backend's reference
@@ -20,6 +24,10 @@ A family is an object with
 
 from parity.families.convnext import ConvNext
 from parity.families.dinat import Dinat
+from parity.families.dinov2 import Dinov2
+from parity.families.levit import Levit
 from parity.families.nat import Nat
+from parity.families.poolformer import PoolFormer
 
-FAMILIES = {family.name: family for family in (ConvNext(), Nat(), Dinat())}
+FAMILIES = {family.name: family for family in (
+    ConvNext(), Nat(), Dinat(), PoolFormer(), Levit(), Dinov2())}

@@ -1,4 +1,4 @@
-"""What the families with a model, an image classifier and a backbone draw alike."""
+"""What the families of a model, image classifiers and a backbone draw alike."""
 
 from transformers.activations import ACT2FN, ClippedGELUActivation
 
@@ -8,20 +8,45 @@ PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_class
 LABELS = ("tabby, tabby cat", "caf\u00e9", "\u732b", "a \"quoted\" label", "x" * 60, "")
 
 
+def is_classifier(class_name):
+    return "ForImageClassification" in class_name
+
+
+def is_backbone(class_name):
+    return class_name.endswith("Backbone")
+
+
 class ClassifierFamily:
-    """A family lists its `classes`: bare model, classifier, backbone, in this order.
+    """A family lists its `classes`, bare model first; their names tell classifiers and backbones.
 
     It also has
 
-        stage_count(config)            hidden states are one more
+        stage_count(config)            how many `attentions` there are, and features but the stem
         random_overrides(config, rng)  config keys and values that may be overridden on loading
         model_fields(case)             outputs of the bare model that gradients may start from
     """
 
     attentions = False  # whether the family has the output `attentions`
+    without_labels = ()  # classifiers that take no labels
 
-    def random_labels(self, rng):
-        count = rng.randint(1, 11) if rng.random() > 0.03 else 0
+    def hidden_state_count(self, config):
+        return self.stage_count(config) + 1
+
+    def head_fields(self, case):
+        """The outputs of a classifier that gradients may start from, the loss apart."""
+        return ["logits"]
+
+    def train_share(self, case):
+        """How often a case runs in training mode."""
+        return 0.35
+
+    def undefined_outputs(self, case):
+        """What a head decides that is not in the checkpoint, hence is drawn at random."""
+        return ("logits", "loss")
+
+    def random_labels(self, rng, least=1):
+        """Labels by their number or as a map; 0 of them now and then, else at least `least`."""
+        count = rng.randint(least, 11) if rng.random() > 0.03 else 0
         style = rng.choice(("count", "map", "gaps"))
         if style == "count" or count == 0:
             return {"num_labels": count}
@@ -42,24 +67,25 @@ class ClassifierFamily:
             case.save["shards"] = rng.choice((2, 3, 5))
 
     def choose_options(self, case, config, rng, generator):
-        head = self.classes[1]
         options = case.options
         options.output_hidden_states = rng.random() < 0.6
         options.output_attentions = self.attentions and rng.random() < 0.5
         if rng.random() < 0.2:
             options.dtype = "float64"
-        if rng.random() < 0.35:
+        if rng.random() < self.train_share(case):
             options.train_mode = True
             options.seed = rng.randint(0, 2**31)
         if rng.random() < 0.25:
             self._choose_overrides(case, config, rng)
-        random_classifier = case.class_name == head and case.saved_class != head
-        if random_classifier and config.num_labels > 0:
-            case.undefined = ("logits", "loss")
+        has_logits = is_classifier(case.class_name) and config.num_labels > 0
+        if has_logits and case.saved_class != case.class_name:
+            case.undefined = self.undefined_outputs(case)
+        if case.undefined:
             options.output_hidden_states = True
             return
         fields = self._fields(case, config)
-        if case.class_name == head and config.num_labels > 0 and rng.random() < 0.75:
+        takes_labels = case.class_name not in self.without_labels
+        if has_logits and takes_labels and rng.random() < 0.75:
             self._choose_labels(case, config, rng, generator)
             fields = ["loss"] * 6 + ["logits"] + fields
         if rng.random() < 0.75 and fields:
@@ -71,21 +97,21 @@ class ClassifierFamily:
         case.options.overrides = {key: choices[key] for key in keys}
         # The norms of a backbone's checkpoint are those of its own features; another choice leaves
         # the rest at 1 and 0, which both sides must find out.
-        if case.class_name == self.classes[2] and rng.random() < 0.7:
-            case.options.overrides.update(random_out(rng, len(config.depths), only_one=True))
+        if is_backbone(case.class_name) and rng.random() < 0.7:
+            case.options.overrides.update(random_out(rng, self.stage_count(config), only_one=True))
 
     def _fields(self, case, config):
         """The outputs that gradients may start from."""
-        model, head, backbone = self.classes
-        if case.class_name == backbone:
+        if is_backbone(case.class_name):
             override = case.options.overrides
             count = len(override.get("out_features", override.get("out_indices",
                                                                   config.out_features)))
             fields = [f"feature_maps.{index}" for index in range(count)]
         else:
-            fields = self.model_fields(case) if case.class_name == model else ["logits"]
+            fields = self.head_fields(case) if is_classifier(case.class_name) \
+                else self.model_fields(case)
         if case.options.output_hidden_states:
-            fields += [f"hidden_states.{index}" for index in range(self.stage_count(config) + 1)]
+            fields += [f"hidden_states.{index}" for index in range(self.hidden_state_count(config))]
         if case.options.output_attentions:
             fields += [f"attentions.{index}" for index in range(self.stage_count(config))]
         return fields

@@ -12,18 +12,14 @@ class ConvNextProcessor(ImageProcessorFamily):
     own_optional = ("crop_pct",)
     filter_depends_on_backend = True
 
-    def own_attributes(self, rng):
+    def own_attributes(self, rng, backend):
         return {"crop_pct": rng.choice((None, 224 / 256, 0.9, 0.95, 1.0, rng.uniform(0.4, 1.0),
                                         rng.uniform(1.0, 1.4)))}
 
-    def own_call(self, rng):
+    def own_call(self, rng, backend):
         return {"crop_pct": rng.uniform(0.5, 1.0)}
 
     def random_size(self, rng, backend):
         edge = rng.choice((rng.randint(1, 64), rng.randint(65, 383), 224, 224, 383, 384,
                            rng.randint(385, 420)))
         return rng.choice((edge, {"shortest_edge": edge}, {"shortest_edge": edge}))
-
-    def one_size(self, config, call):
-        crop_pct = call.get("crop_pct", config.get("crop_pct")) or 224 / 256
-        return call.get("do_resize", config.get("do_resize", True)) and crop_pct <= 1

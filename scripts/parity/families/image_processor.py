@@ -1,5 +1,7 @@
 """Random image processor configurations, in today's form and in those of old files."""
 
+from parity.torchvision_reference import sides_of
+
 MEANS = ([0.5, 0.5, 0.5], [0.485, 0.456, 0.406], [0.48145466, 0.4578275, 0.40821073])
 STDS = ([0.5, 0.5, 0.5], [0.229, 0.224, 0.225], [0.26862954, 0.26130258, 0.27577711])
 TORCHVISION_FILTERS = (0, 2, 3)  # torchvision resizes tensors by no other filter
@@ -14,17 +16,20 @@ class ImageProcessorFamily:
         torchvision_class        of Transformers 5.17
         torchvision_steps        the same on torchvision: (images, config, call) -> pixels
         random_size(rng, backend)
-        one_size(config, call)   whether all images come out in one size
     """
 
     own_optional = ()  # more keys that old files may lack
     filter_depends_on_backend = False  # the default one
+    has_feature_extractor = True  # the older class of the same name
 
-    def own_attributes(self, rng):
+    def own_attributes(self, rng, backend):
         return {}
 
-    def own_call(self, rng):
+    def own_call(self, rng, backend):
         return {}
+
+    def make_possible(self, config, call, backend):
+        """Changes a drawn configuration and call that upstream refuses together."""
 
     def random_config(self, rng, backend):
         """preprocessor_config.json."""
@@ -37,13 +42,14 @@ class ImageProcessorFamily:
             "do_normalize": rng.random() < 0.8,
             "image_mean": self._number(rng, backend, MEANS, 0),
             "image_std": self._number(rng, backend, STDS, 0.1),
-            **self.own_attributes(rng),
+            **self.own_attributes(rng, backend),
         }
         style = rng.choice(("today", "old", "sparse"))
         if style == "today":
             config["image_processor_type"] = f"{self.name}ImageProcessor"
         elif style == "old":
-            config["feature_extractor_type"] = f"{self.name}FeatureExtractor"
+            if self.has_feature_extractor:
+                config["feature_extractor_type"] = f"{self.name}FeatureExtractor"
             config.pop("do_rescale")
             config.pop("rescale_factor")
         if style != "today":
@@ -65,7 +71,8 @@ class ImageProcessorFamily:
             "do_normalize": rng.random() < 0.7,
             "image_mean": self._number(rng, backend, MEANS, 0),
             "image_std": self._number(rng, backend, STDS, 0.1),
-            **self.own_call(rng),
+            "return_form": rng.choice(("automatic", "list")),
+            **self.own_call(rng, backend),
         }
         if backend == "pil":
             choices["data_format"] = rng.choice(("channels_first", "channels_last"))
@@ -80,3 +87,57 @@ class ImageProcessorFamily:
         if backend == "pil" and rng.random() < 0.15:
             return rng.choice((0.5, 0.25))
         return rng.choice(known + ([round(rng.uniform(least, 1), 4) for _ in range(3)],))
+
+
+class CroppingProcessor(ImageProcessorFamily):
+    """Processors that crop in a step of its own. The crop may be larger than the image.
+
+    Transformers 5.x also pads the batch at the end; 4.37.2 neglects the arguments of that.
+    """
+
+    own_optional = ("do_center_crop", "crop_size")
+
+    def own_attributes(self, rng, backend):
+        attributes = {"do_center_crop": rng.random() < 0.8, "crop_size": self.random_sides(rng)}
+        if rng.random() < 0.3:
+            attributes["do_pad"] = rng.random() < 0.7
+        if rng.random() < 0.3:
+            attributes["pad_size"] = self.random_sides(rng)
+        return attributes
+
+    def own_call(self, rng, backend):
+        return {"do_center_crop": rng.random() < 0.7, "crop_size": self.random_sides(rng),
+                "do_pad": rng.random() < 0.8, "pad_size": self.random_sides(rng),
+                "disable_grouping": rng.random() < 0.5, "device": "cpu"}
+
+    def make_possible(self, config, call, backend):
+        """Padding only makes images larger: to the size given, else to the largest of the batch."""
+        crops = call.get("do_center_crop", config.get("do_center_crop", True))
+        crop = sides_of(call.get("crop_size", config.get("crop_size", 224)))
+        for source in (config, call):
+            if "pad_size" not in source:
+                continue
+            padded = sides_of(source["pad_size"])
+            if not crops:
+                del source["pad_size"]
+            elif padded[0] < crop[0] or padded[1] < crop[1]:
+                source["pad_size"] = {"height": max(padded[0], crop[0]),
+                                      "width": max(padded[1], crop[1])}
+
+    def random_size(self, rng, backend):
+        edge = self._edge(rng)
+        bounded = {"shortest_edge": edge, "longest_edge": max(64, edge) + rng.randint(0, 100)}
+        forms = [edge, {"shortest_edge": edge}, {"shortest_edge": edge}, bounded,
+                 self._rectangle(rng), {"height": edge, "width": edge}]
+        return rng.choice(forms)
+
+    def random_sides(self, rng):
+        """Height and width in one of their forms; a number is a square."""
+        rectangle = self._rectangle(rng)
+        return rng.choice((self._edge(rng), rectangle, list(rectangle.values())))
+
+    def _rectangle(self, rng):
+        return {"height": self._edge(rng), "width": self._edge(rng)}
+
+    def _edge(self, rng):
+        return rng.choice((rng.randint(1, 64), rng.randint(65, 300), 224, 256))

@@ -19,8 +19,3 @@ class ViTProcessor(ImageProcessorFamily):
         # The fast class alone keeps the aspect of an image; lists are an older form.
         forms.append({"shortest_edge": height} if backend == "torchvision" else [height, width])
         return rng.choice(forms)
-
-    def one_size(self, config, call):
-        size = call.get("size", config.get("size", 224))
-        keeps_aspect = isinstance(size, dict) and "shortest_edge" in size
-        return call.get("do_resize", config.get("do_resize", True)) and not keeps_aspect

@@ -152,6 +152,13 @@ TEST_CASE("down_ops are derived, whatever a file says", "[levit]") {
         R"([["Subsample",8,2,4,2,2],["Subsample",8,3,4,2,2],[""]])");
 }
 
+TEST_CASE("the index that old LeViT files hold is known, and nothing else is", "[levit]") {
+  LevitForImageClassification model(small_config());
+  CHECK(model->is_derived_key("levit.encoder.stages.0.layers.0.module.attention_bias_idxs"));
+  CHECK_FALSE(model->is_derived_key("levit.encoder.stages.0.layers.0.module.attention_biases"));
+  CHECK_FALSE(model->is_derived_key("attention_bias_idxs"));
+}
+
 TEST_CASE("LeViT refuses configs that make no model", "[levit]") {
   auto config = small_config();
   config.depths = {1, 1, 1, 1};

@@ -113,10 +113,8 @@ TEST_CASE("PoolFormer refuses configs that make no model", "[poolformer]") {
   config.padding = {8, 1, 1, 1};
   CHECK(error_of(config) == "[config] /padding: expected an integer from 0 to 7, got 8.");
   config = small_config();
-  config.mlp_ratio = 0.1;
-  CHECK(error_of(config) ==
-        "[config] /mlp_ratio: expected a number up to 64 that leaves at least one channel, got "
-        "0.100000.");
+  config.mlp_ratio = -0.1;
+  CHECK(error_of(config) == "[config] /mlp_ratio: expected a number from 0 to 64, got -0.100000.");
   config = small_config();
   config.hidden_sizes.push_back(12);
   CHECK(error_of(config) ==
