@@ -14,10 +14,12 @@ endfunction()
 
 # vizoo_use_precompiled_header(target): lets a target that includes torch share the one precompiled
 # header. A precompiled header is only taken when it was compiled with the same code generation
-# flags, hence -fPIC for programs as well, where CMake would choose -fPIE.
+# flags, hence -fPIC for programs as well, where CMake would choose -fPIE. Files of the target that
+# include no torch say SKIP_PRECOMPILE_HEADERS.
 function(vizoo_use_precompiled_header target)
   set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF DEFINE_SYMBOL "")
-  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fPIC>)
+  target_compile_options(${target} PRIVATE
+    $<$<COMPILE_LANGUAGE:CXX>:-fPIC> $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-fPIC>)
   if(NOT target STREQUAL vizoo_precompiled)
     target_precompile_headers(${target} REUSE_FROM vizoo_precompiled)
   endif()

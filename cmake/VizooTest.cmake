@@ -3,10 +3,17 @@
 find_package(Catch2 REQUIRED)
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 
+# main() of all of them, compiled once: with Catch2 2 it holds the whole of Catch.
+add_library(vizoo_catch_main OBJECT "${PROJECT_SOURCE_DIR}/test/support/catch_main.cpp")
+vizoo_compile_options(vizoo_catch_main)
+vizoo_compile_quickly(vizoo_catch_main)
+target_link_libraries(vizoo_catch_main PRIVATE Catch2::Catch2)
+
 function(vizoo_test name)
   cmake_parse_arguments(ARG "" "LABEL" "SOURCES;LIBRARIES" ${ARGN})
-  add_executable(${name} ${ARG_SOURCES} "${PROJECT_SOURCE_DIR}/test/support/catch_main.cpp")
+  add_executable(${name} ${ARG_SOURCES} $<TARGET_OBJECTS:vizoo_catch_main>)
   vizoo_compile_options(${name})
+  vizoo_compile_quickly(${name})
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}")
   target_link_libraries(${name} PRIVATE ${ARG_LIBRARIES} Catch2::Catch2)
   add_test(NAME ${name}

@@ -12,3 +12,9 @@ function(vizoo_compile_options target)
     target_link_options(${target} PRIVATE -fsanitize=${VIZOO_SANITIZE})
   endif()
 endfunction()
+
+# vizoo_compile_quickly(target): a third less time for the compiler, for code whose own speed nobody
+# notices: the program's commands and the tests.
+function(vizoo_compile_quickly target)
+  target_compile_options(${target} PRIVATE $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CXX>>:-O1>)
+endfunction()

@@ -10,6 +10,8 @@ the ratio peer / ours within a round (above 1: we are faster). Sections:
     model       ConvNeXT-T, PoolFormer-S12, LeViT-128S and -256, DINOv2-S, float32, batch 1 and 8,
                 two threads: Transformers 4.37.2 eager and, if scripts/reference_env.sh --peers was
                 run, ONNX Runtime and OpenVINO
+    tokenizer   CLIP's tokenizer on short queries, sentences, other scripts and a long text, one
+                thread: the tokenizers library alone and under Transformers 4.37.2
     attention   neighborhood attention on CPU: gather composition, dense masked attention, compiled
                 FlexAttention, a plain loop nest, the core's peak, and its share of DiNAT-Mini
     cold        a fresh process that classifies one image: wall time and peak memory
@@ -33,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".venv-reference" / "bin" / "python"
 PEERS = ROOT / ".venv-reference" / "peers"
 V5 = ROOT / ".venv-reference" / "v5"
-SECTIONS = ("resize", "processor", "attention", "model", "cold")
+SECTIONS = ("resize", "processor", "tokenizer", "attention", "model", "cold")
 LEAST_ROUNDS = 7
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 BENCHMARKS = "resample_bench"  # test/bench/resample_bench.cpp
@@ -73,9 +75,9 @@ def find_benchmark(options, name):
     return max(found, key=lambda path: path.stat().st_mtime)
 
 
-def google_benchmark(options, name):
+def google_benchmark(options, name, program=BENCHMARKS, environment=None):
     """A candidate: one run of a Google Benchmark, in milliseconds."""
-    program = find_benchmark(options, BENCHMARKS)
+    program = find_benchmark(options, program)
     field = "cpu_time" if options.cpu_time else "real_time"
     scale = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}
 
@@ -84,7 +86,7 @@ def google_benchmark(options, name):
             [program, f"--benchmark_filter=^{name}$", "--benchmark_format=json",
              "--benchmark_min_time=0.3"],
             capture_output=True, text=True, check=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"})
+            env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})})
         rows = [row for row in json.loads(done.stdout)["benchmarks"]
                 if row.get("run_type", "iteration") == "iteration"]
         if len(rows) != 1 or "error_message" in rows[0]:
@@ -242,6 +244,10 @@ def main():
         sections["resize"] = bench_resize(options)
     if "processor" in options.sections:
         sections["processor"] = bench_processor(options)
+    if "tokenizer" in options.sections:
+        from bench import tokenizers
+
+        sections["tokenizer"] = tokenizers.bench(options, google_benchmark)
     if "attention" in options.sections:
         from bench import neighborhood_attention
 

@@ -3,14 +3,14 @@
 #
 #   scripts/fuzz.sh [seconds for each target, default 60] [target...]
 #
-# Targets: json safetensors safetensors_index. What is found goes to build-fuzz/findings, the grown
+# Targets: json safetensors safetensors_index tokenizer_files tokenizer_text. What is found goes to build-fuzz/findings, the grown
 # corpus to build-fuzz/corpus; the seeds in test/fuzz/corpus are not touched. Needs clang (any from
-# 14 on; CLANGXX names another) and nlohmann-json3-dev.
+# 14 on; CLANGXX names another), nlohmann-json3-dev and libutf8proc-dev.
 set -eu
 cd "$(dirname "$0")/.."
 seconds="${1:-60}"
 [ $# -gt 0 ] && shift
-targets="${*:-json safetensors safetensors_index}"
+targets="${*:-json safetensors safetensors_index tokenizer_files tokenizer_text}"
 
 compiler="${CLANGXX:-}"
 for candidate in clang++ clang++-19 clang++-18 clang++-17 clang++-16 clang++-15 clang++-14; do
@@ -27,15 +27,16 @@ mkdir -p "$build/findings"
 echo "fuzz.sh: building with $compiler"
 flags="-std=c++17 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -Ilib"
 objects=""
-for source in lib/vizoo/core/*.cpp lib/vizoo/io/*.cpp; do
+for source in lib/vizoo/core/*.cpp lib/vizoo/io/*.cpp lib/vizoo/text/*.cpp; do
   object="$build/$(echo "$source" | tr / _).o"
   objects="$objects $object"
-  if [ ! -e "$object" ] || [ -n "$(find lib/vizoo/core lib/vizoo/io -newer "$object")" ]; then
+  if [ ! -e "$object" ] || [ -n "$(find lib/vizoo/core lib/vizoo/io lib/vizoo/text -newer "$object")" ]; then
     "$compiler" $flags -fsanitize=fuzzer-no-link -c "$source" -o "$object"
   fi
 done
 for target in $targets; do
-  "$compiler" $flags -fsanitize=fuzzer "test/fuzz/fuzz_$target.cpp" $objects -o "$build/fuzz_$target"
+  "$compiler" $flags -fsanitize=fuzzer "test/fuzz/fuzz_$target.cpp" $objects -lutf8proc \
+    -o "$build/fuzz_$target"
 done
 
 failed=""
@@ -44,6 +45,7 @@ for target in $targets; do
   mkdir -p "$corpus"
   dictionary=json
   [ "$target" = safetensors ] && dictionary=safetensors
+  case "$target" in tokenizer_*) dictionary=tokenizer ;; esac
   echo "fuzz.sh: $target for $seconds s"
   if ! "$build/fuzz_$target" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 \
       -max_len=65536 -dict="test/fuzz/$dictionary.dict" -artifact_prefix="$build/findings/$target-" \

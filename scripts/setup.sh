@@ -76,8 +76,9 @@ missing_packages() {
   done
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
   # Only a few modules of OpenCV: libopencv-dev would bring 600 MB more.
-  for package in ca-certificates nlohmann-json3-dev libcli11-dev catch2 \
-    libjpeg-dev libpng-dev zlib1g-dev libopencv-core-dev libopencv-imgcodecs-dev; do
+  for package in ca-certificates nlohmann-json3-dev libcli11-dev catch2 libutf8proc-dev \
+    libjpeg-dev libpng-dev zlib1g-dev libopencv-core-dev libopencv-imgcodecs-dev \
+    libopencv-imgproc-dev; do
     is_installed "$package" || echo "$package"
   done
 }

@@ -8,9 +8,9 @@ usage() {
   cat <<'EOF'
 usage: scripts/test.sh [--preset NAME] [CTEST_OPTIONS...]
 
-Makes the checkout ready (scripts/setup.sh, scripts/reference_env.sh), then runs all tests: ten fresh
-random cases of each class against Transformers (the seed is printed), and whatever ctest knows.
-Nothing of it is timed.
+Makes the checkout ready (scripts/setup.sh, scripts/reference_env.sh), then runs all tests: ten
+random cases of each class against Transformers, the same ones each time (scripts/parity.sh makes
+fresh ones), and whatever ctest knows. Nothing of it is timed.
 
   --preset NAME  test (default), dev, asan or cuda
   --help         show this text
@@ -43,14 +43,12 @@ folder="$(build_folder "$preset")"
 status=0
 if scripts/reference_env.sh; then
   step "Comparing with Transformers on random cases"
-  # LeViT is run by hand (--family levit): about one of its cases in a hundred, in training mode with
-  # few values for each batch norm, still exceeds its tolerance.
-  for family in convnext nat dinat poolformer dinov2; do
-    if ! scripts/parity.sh --family "$family" --cases 10 --vizoo "$folder/bin/vizoo"; then
-      step "scripts/parity.sh --family $family failed"
-      status=1
-    fi
-  done
+  # A fixed seed: two runs of the same commit do the same.
+  if ! scripts/parity.sh --cases 10 --tokenizer-cases 4 --clip-strings 500 --seed 1 \
+    --vizoo "$folder/bin/vizoo"; then
+    step "scripts/parity.sh failed"
+    status=1
+  fi
 else
   step "Not compared with Transformers, which counts as a failure: scripts/reference_env.sh failed"
   status=1

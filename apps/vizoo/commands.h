@@ -15,12 +15,14 @@ using Run = std::function<int()>;
 
 void add_bench(CLI::App& program, Run& run);
 void add_classify(CLI::App& program, Run& run);
+void add_detect(CLI::App& program, Run& run);
 void add_doctor(CLI::App& program, Run& run);
 void add_embed(CLI::App& program, Run& run);
 void add_forward(CLI::App& program, Run& run);
 void add_inspect(CLI::App& program, Run& run);
 void add_list(CLI::App& program, Run& run);
 void add_preprocess(CLI::App& program, Run& run);
+void add_tokenize(CLI::App& program, Run& run);
 
 constexpr int kOk = 0;
 constexpr int kFailed = 1;

@@ -37,9 +37,6 @@ int forward(const Options& options) {
   apply_threads(options.threads);
   const auto dtype = parse_dtype(options.dtype);
   const auto device = parse_device(options.device);
-  if (options.method != "forward") {
-    throw UsageError("usage", "--method", "forward", quote(options.method));
-  }
   LoadReport report;
   const auto load_options = LoadOptions()
                                 .torch_dtype(dtype)
@@ -56,7 +53,10 @@ int forward(const Options& options) {
   auto model = load_pretrained(entry, options.model, load_options);
   print_warnings(report);
 
-  auto request = NamedForward().gradients(options.gradients).train_mode(options.train_mode);
+  auto request = NamedForward()
+                     .gradients(options.gradients)
+                     .train_mode(options.train_mode)
+                     .method(options.method);
   if (options.output_hidden_states) request.output_hidden_states(true);
   if (options.output_attentions) request.output_attentions(true);
   if (options.seed >= 0) request.seed(static_cast<uint64_t>(options.seed));
@@ -81,7 +81,12 @@ void add_forward(CLI::App& program, Run& run) {
       ->type_name("OUT.safetensors");
   command->add_option("--class", options->class_name, "Class to build (default: config.json's)")
       ->type_name("NAME");
-  command->add_option("--method", options->method, "Method to call")->capture_default_str();
+  command
+      ->add_option("--method",
+                   options->method,
+                   "Method to call, such as image_guided_detection or get_text_features")
+      ->type_name("NAME")
+      ->capture_default_str();
   add_dtype_option(*command, options->dtype);
   add_device_option(*command, options->device);
   add_threads_option(*command, options->threads);

@@ -17,7 +17,8 @@ PreparedImage prepare(const std::filesystem::path& path, const ImageProcessor& p
   item.path = path.string();
   try {
     // As Transformers' pipeline, which turns photos upright.
-    const auto image = read_image(path, DecodeOptions{/*apply_exif_orientation=*/true});
+    const auto image = read_image(path, ImageDecodeOptions{/*apply_exif_orientation=*/true});
+    item.size = {image.rows, image.cols};
     item.pixel_values =
         processor(image, PreprocessOptions().return_form(ReturnForm::stacked)).pixel_values;
   } catch (const std::exception& error) {

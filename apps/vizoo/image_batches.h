@@ -16,6 +16,7 @@ namespace vizoo::app {
 /// One image on its way through: either pixel values or the reason why there are none.
 struct PreparedImage {
   std::string path;
+  ImageSize size;              ///< upright, before preprocessing
   torch::Tensor pixel_values;  ///< [1, C, H, W]
   std::string error;           ///< one line; empty if all is well
 };

@@ -57,8 +57,8 @@ std::vector<fs::path> matches(const std::string& pattern) {
 
 }  // namespace
 
-void add_images_argument(CLI::App& command, std::vector<std::string>& images) {
-  command.add_option("images", images, "Image files, folders, or patterns in quotes")
+CLI::Option* add_images_argument(CLI::App& command, std::vector<std::string>& images) {
+  return command.add_option("images", images, "Image files, folders, or patterns in quotes")
       ->required()
       ->type_name("IMAGE...");
 }

@@ -10,8 +10,8 @@
 
 namespace vizoo::app {
 
-/// `IMAGE...`, required; see expand_images.
-void add_images_argument(CLI::App& command, std::vector<std::string>& images);
+/// `IMAGE...`, required; see expand_images. Returns the option.
+CLI::Option* add_images_argument(CLI::App& command, std::vector<std::string>& images);
 
 /// `--image-backend pil|torchvision`.
 void add_image_backend_option(CLI::App& command, std::string& backend);

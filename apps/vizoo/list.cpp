@@ -24,7 +24,7 @@ int list(bool as_json) {
   for (const auto& entry : registry()) width = std::max(width, entry.class_name.size());
   for (const auto& entry : registry()) {
     std::cout << std::left << std::setw(static_cast<int>(width) + 2) << entry.class_name
-              << std::setw(14) << entry.model_type << enum_name(entry.task) << '\n';
+              << std::setw(20) << entry.model_type << enum_name(entry.task) << '\n';
   }
   return kOk;
 }

@@ -68,12 +68,14 @@ int main_program(int argc, char** argv) {
   add_inspect(program, run);
 #ifdef VIZOO_OPENCV
   add_classify(program, run);
+  add_detect(program, run);
   add_embed(program, run);
 #endif
   add_forward(program, run);
 #ifdef VIZOO_OPENCV
   add_preprocess(program, run);
 #endif
+  add_tokenize(program, run);
   add_bench(program, run);
   add_doctor(program, run);
 

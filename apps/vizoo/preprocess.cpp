@@ -1,4 +1,4 @@
-// `vizoo preprocess`: what the image processor of a checkpoint makes of images.
+// `vizoo preprocess`: what the processor of a checkpoint makes of images, texts and query images.
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
@@ -9,7 +9,7 @@
 #include "images.h"
 #include "tensor_file.h"
 #include "vizoo/core/error.h"
-#include "vizoo/vision/auto_image_processor.h"
+#include "vizoo/tasks/auto_processor.h"
 #include "vizoo/vision/image.h"
 
 namespace vizoo::app {
@@ -20,9 +20,12 @@ struct Options {
   std::filesystem::path outputs;
   std::filesystem::path draw;
   std::vector<std::string> images;
+  std::vector<std::string> texts;
+  std::vector<std::string> query_images;
   std::vector<std::string> settings;
   std::string image_backend = "pil";
   bool apply_exif_orientation = false;
+  bool truncation = false;
 };
 
 // The last image, beside what the model will see of it.
@@ -45,34 +48,64 @@ void draw(const Options& options,
   write_png(options.draw, side_by_side(original, undo_normalization(image, mean, std, scale)));
 }
 
+std::vector<cv::Mat> read_images(const std::vector<std::filesystem::path>& paths,
+                                 const Options& options,
+                                 Progress& progress) {
+  std::vector<cv::Mat> images;
+  for (const auto& path : paths) {
+    images.push_back(read_image(path, ImageDecodeOptions{options.apply_exif_orientation}));
+    progress.step();
+  }
+  return images;
+}
+
+// One tensor under `name`, or, of images in different sizes, `name`.0, `name`.1, ...
+void add_images(const std::string& name, const BatchFeature& features, NamedTensors& tensors) {
+  if (features.pixel_values.defined()) {
+    tensors.emplace_back(name, features.pixel_values);
+    return;
+  }
+  for (std::size_t i = 0; i < features.images.size(); ++i) {
+    tensors.emplace_back(name + "." + std::to_string(i), features.images[i]);
+  }
+}
+
 int preprocess(const Options& options) {
+  if (options.images.empty() && options.texts.empty() && options.query_images.empty()) {
+    throw UsageError("usage", "preprocess", "images, --text or --query-image", "none of them");
+  }
   const auto paths = expand_images(options.images);
-  const auto processor = AutoImageProcessor::from_pretrained(
-      options.model,
-      ImageProcessorOptions().backend(*enum_value<ImageBackend>(options.image_backend)));
+  const auto query_paths = expand_images(options.query_images);
+  const auto load =
+      ImageProcessorOptions().backend(*enum_value<ImageBackend>(options.image_backend));
+  const auto processor = AutoImageProcessor::from_pretrained(options.model, load);
   std::map<std::string, std::string> settings;
   for (const auto& [key, value] : parse_settings(options.settings)) settings[key] = value;
   const auto call = preprocess_options_from_json(settings, processor->square_sizes());
 
-  std::vector<cv::Mat> images;
-  Progress progress("preprocess", paths.size());
-  for (const auto& path : paths) {
-    images.push_back(read_image(path, DecodeOptions{options.apply_exif_orientation}));
-    progress.step();
-  }
-  const auto features = (*processor)(images, call);
   NamedTensors tensors;
-  if (features.pixel_values.defined()) {
-    tensors.emplace_back("pixel_values", features.pixel_values);
-  } else {
-    for (std::size_t i = 0; i < features.images.size(); ++i) {
-      tensors.emplace_back("pixel_values." + std::to_string(i), features.images[i]);
+  // As in Transformers, query images replace the texts.
+  if (!options.texts.empty() && query_paths.empty()) {
+    const auto features = (*AutoProcessor::from_pretrained(options.model, load))(
+        {{options.texts}, {}, {}}, ProcessorCallOptions().truncation(options.truncation));
+    for (const auto& warning : features.warnings) std::cerr << "warning: " << warning << ".\n";
+    tensors = {{"input_ids", features.input_ids}, {"attention_mask", features.attention_mask}};
+  }
+  Progress progress("preprocess", paths.size() + query_paths.size());
+  if (!query_paths.empty()) {
+    add_images("query_pixel_values",
+               (*processor)(read_images(query_paths, options, progress), call),
+               tensors);
+  }
+  if (!paths.empty()) {
+    const auto images = read_images(paths, options, progress);
+    const auto features = (*processor)(images, call);
+    add_images("pixel_values", features, tensors);
+    if (!options.draw.empty()) {
+      draw(options, images.back(), features.images.back(), *processor, call);
     }
   }
   write_tensors(options.outputs, tensors);
-  if (!options.draw.empty()) {
-    draw(options, images.back(), features.images.back(), *processor, call);
-  }
   progress.clear();
   for (const auto& [name, tensor] : tensors) {
     std::ostringstream line;
@@ -85,11 +118,25 @@ int preprocess(const Options& options) {
 }  // namespace
 
 void add_preprocess(CLI::App& program, Run& run) {
-  auto* command = program.add_subcommand("preprocess", "Turn images into a model's input tensors");
+  auto* command =
+      program.add_subcommand("preprocess", "Turn images and texts into a model's input tensors");
   auto options = std::make_shared<Options>();
   add_model_option(*command, options->model);
-  add_images_argument(*command, options->images);
-  command->add_option("--outputs", options->outputs, "Where pixel_values goes")
+  add_images_argument(*command, options->images)->required(false);
+  command
+      ->add_option(
+          "--text", options->texts, "Adds input_ids and attention_mask of a text, may be repeated")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--query-image",
+                   options->query_images,
+                   "Adds query_pixel_values, in place of the texts' tensors, may be repeated")
+      ->type_name("IMAGE")
+      ->allow_extra_args(false);
+  command->add_flag(
+      "--truncation", options->truncation, "Cut texts that are longer than the model takes");
+  command->add_option("--outputs", options->outputs, "Where the tensors go")
       ->required()
       ->type_name("OUT.safetensors");
   command

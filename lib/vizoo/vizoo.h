@@ -9,8 +9,10 @@
 #include "vizoo/models/dinov2.h"
 #include "vizoo/models/levit.h"
 #include "vizoo/models/nat.h"
+#include "vizoo/models/owlv2/owlv2_detection.h"
 #include "vizoo/models/poolformer.h"
 #include "vizoo/tasks/image_classification.h"
+#include "vizoo/training/detection_loss.h"
 #ifdef VIZOO_OPENCV
 #include "vizoo/vision/auto_image_processor.h"
 #include "vizoo/vision/image.h"

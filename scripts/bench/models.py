@@ -19,7 +19,8 @@ from bench.rounds import alternate, report, timed
 
 THREADS = 2
 SIZE = 224
-BATCHES = {1: 10, 8: 3}  # batch size: least runs of one measurement
+BATCHES = {1: 20, 8: 5}  # batch size: least runs of one measurement
+WARM_UP = 3  # runs in a fresh process before those that count
 LABELS = 1000
 
 
@@ -103,7 +104,7 @@ def peers(model, pixels, folder):
 def ours(program, folder, batch, runs):
     def measure():
         command = [program, "bench", "--model", folder, "--batch", str(batch), "--size", str(SIZE),
-                   "--threads", str(THREADS), "--runs", str(runs), "--warm-up", "1", "--json"]
+                   "--threads", str(THREADS), "--runs", str(runs), "--warm-up", str(WARM_UP), "--json"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         return json.loads(done.stdout)["median_ms"]
 

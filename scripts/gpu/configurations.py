@@ -107,8 +107,54 @@ def dinov2(rng):
     return config, pixels(rng.randint(1, 2), 3, *sizes)
 
 
+def owlv2_tower(rng):
+    """Heads of 8, 16 and 32."""
+    heads = rng.randint(1, 3)
+    return {"hidden_size": heads * rng.choice((8, 16, 32)), "num_attention_heads": heads,
+            "intermediate_size": rng.randint(16, 96), "num_hidden_layers": rng.randint(1, 3),
+            "hidden_act": rng.choice(("quick_gelu", *ACTIVATIONS))}
+
+
+def owlv2_text(rng):
+    length = rng.randint(3, 16)
+    config = {"vocab_size": rng.randint(20, 99), "max_position_embeddings": length,
+              **owlv2_tower(rng)}
+    return config, owlv2_texts(config, rng.randint(1, 4), rng.randint(2, length))
+
+
+def owlv2_texts(config, count, length):
+    """Rows of ids, the last of them padding."""
+    def ids(generator):
+        drawn = torch.randint(1, config["vocab_size"], (count, length), generator=generator)
+        drawn[-1, length // 2:] = 0
+        return drawn
+
+    def mask(_):
+        ones = torch.ones((count, length), dtype=torch.int64)
+        ones[-1, length // 2:] = 0
+        return ones
+
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def owlv2_vision(rng):
+    patch = rng.choice((4, 7))
+    side = patch * rng.randint(2, 6)
+    config = {"image_size": side, "patch_size": patch, "num_channels": 3, **owlv2_tower(rng)}
+    return config, pixels(rng.randint(1, 2), 3, side, side)
+
+
+def owlv2(rng):
+    """Both towers in a space that serves the detector; one text for each image."""
+    (text, _), (vision, images) = owlv2_text(rng), owlv2_vision(rng)
+    count = images["pixel_values"](torch.Generator()).shape[0]
+    config = {"text_config": text, "vision_config": vision, "projection_dim": text["hidden_size"]}
+    return config, {**images, **owlv2_texts(text, count, text["max_position_embeddings"])}
+
+
 CONFIGURATIONS = {"convnext": convnext, "dinat": dinat, "dinov2": dinov2, "levit": levit,
-                  "nat": nat, "poolformer": poolformer}
+                  "nat": nat, "owlv2": owlv2, "owlv2_text_model": owlv2_text,
+                  "owlv2_vision_model": owlv2_vision, "poolformer": poolformer}
 
 
 def gain(model_type, name):

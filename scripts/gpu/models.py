@@ -26,7 +26,7 @@ from parity.parameters import random_value
 CONFIGURATIONS_EACH = 2
 DRAWS = 4
 RUN_LIMIT = 90
-WITH_ATTENTIONS = ("dinat", "dinov2", "nat")
+WITH_ATTENTIONS = ("dinat", "dinov2", "nat", "owlv2", "owlv2_text_model", "owlv2_vision_model")
 NO_TF32 = {"NVIDIA_TF32_OVERRIDE": "0"}
 
 

@@ -49,15 +49,23 @@ def complete_inputs(family, case, generator):
     """Draws the pixels until no activation is at a kink, then the cotangent.
 
     Outputs are continuous there, so only gradients need this; a case with so many activations that
-    some always are at a kink goes without gradients.
+    some always are at a kink goes without gradients. What a model selects by comparing numbers must
+    be the same for every rounding, gradients or not.
     """
     model = reference.load(case)
     outputs, clear = _clear_of_kinks(family, case, model)
+    settled = _is_settled(family, case, model)
     for _ in range(MAX_DRAWS):
-        if clear or not case.options.gradients:
+        if settled and (clear or not case.options.gradients):
             break
-        pixels = case.inputs["pixel_values"]
-        case.inputs["pixel_values"] = pixels.std() * torch.randn(pixels.shape, generator=generator)
+        for name in ("pixel_values", "query_pixel_values"):
+            if name in case.inputs:
+                pixels = case.inputs[name]
+                case.inputs[name] = pixels.std() * torch.randn(pixels.shape, generator=generator)
+        outputs, clear = _clear_of_kinks(family, case, model)
+        settled = _is_settled(family, case, model)
+    if not settled:
+        family.avoid_selection(case)
         outputs, clear = _clear_of_kinks(family, case, model)
     if not all(bool(torch.isfinite(tensor).all()) for tensor in outputs.values()):
         raise RuntimeError(f"case {case.index} of seed {case.seed}: the reference is not finite")
@@ -66,6 +74,10 @@ def complete_inputs(family, case, generator):
     field = case.options.gradients
     if field and outputs[field].dim():
         case.inputs["cotangent"] = torch.randn(outputs[field].shape, generator=generator)
+
+
+def _is_settled(family, case, model):
+    return family.is_settled(case, model) if hasattr(family, "is_settled") else True
 
 
 def _clear_of_kinks(family, case, model):

@@ -3,6 +3,20 @@
 import torch
 
 
+# The names of what methods return that is no output with fields.
+BARE_OUTPUTS = {"get_text_features": ("text_features",),
+                "get_image_features": ("image_features",),
+                "image_embedder": ("image_embeds", "vision_model_output")}
+
+
+def name_output(method, value):
+    """What a method returned, as `flatten_output` takes it."""
+    names = BARE_OUTPUTS.get(method)
+    if names is None:
+        return value
+    return dict(zip(names, value if isinstance(value, tuple) else (value,)))
+
+
 def flatten_output(value, prefix=""):
     """Tensors of a Transformers output by name: tuples by index, nested outputs by dots."""
     if value is None:
@@ -41,6 +55,8 @@ def forward_order(names):
             return (3, 0)
         # The last hidden state and the last feature map close the list of stages.
         parts = name.split(".")
+        if parts[0] in ("vision_model_output", "text_model_output"):
+            parts = parts[1:]
         if parts[0] in ("hidden_states", "reshaped_hidden_states", "feature_maps", "attentions"):
             return (1, int(parts[1]) if parts[1].isdigit() else 0, position[name])
         return (2, position[name])

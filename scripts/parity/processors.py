@@ -7,6 +7,7 @@ import time
 import traceback
 from pathlib import Path
 
+import numpy as np
 import torch
 import transformers
 from PIL import Image
@@ -113,9 +114,13 @@ def reference(processor, backend, folder, config, call, paths):
     images = [Image.open(path).convert("RGB") for path in paths]
     if backend == "pil":
         slow = transformers.AutoImageProcessor.from_pretrained(folder)
+        slow = processor.slow(slow, config)
         # Without the layout 4.37.2 takes an image of height 1 or 3 for channels-first.
+        layout = processor.pil_layout
+        if layout == "channels_first":
+            images = [np.asarray(image).transpose(2, 0, 1) for image in images]
         return named(map(torch.from_numpy, slow.preprocess(
-            images, input_data_format="channels_last", **call)["pixel_values"]), form)
+            images, input_data_format=layout, **call)["pixel_values"]), form)
     steps = named(processor.torchvision_steps([pil_to_tensor(image) for image in images],
                                               config, call), form)
     if v5.available():

@@ -10,7 +10,7 @@ from unittest import mock
 import torch
 import transformers
 
-from parity.naming import flatten_output
+from parity.naming import flatten_output, name_output
 
 # A constructor argument of the program's DINOv2: the rule by which 4.37.2 or by which 5.x resizes
 # the table of positions. Upstream has no such argument; its version decides.
@@ -104,6 +104,21 @@ def keep_float64():
         yield
 
 
+@contextmanager
+def full_in_float64():
+    """A causal mask starts as float32 upstream, whatever the model's type, and float64's least
+    number does not fit in it: torch.full makes float64 of such numbers."""
+    original = torch.full
+
+    def full(size, fill_value, *args, dtype=None, **kwargs):
+        if dtype is None and abs(fill_value) > torch.finfo(torch.float32).max:
+            dtype = torch.float64
+        return original(size, fill_value, *args, dtype=dtype, **kwargs)
+
+    with mock.patch.object(torch, "full", full):
+        yield
+
+
 def run(model, case, dtype="float32", context=None):
     """Output tensors by name, gradients and changed buffers included, of one run."""
     # Runs work on copies, so that `model` never runs itself: LeViT keeps the attention biases of
@@ -114,7 +129,9 @@ def run(model, case, dtype="float32", context=None):
         tensor = tensor.to(DTYPES[dtype]) if tensor.is_floating_point() else tensor
         if name != "cotangent" and case.options.gradients and tensor.is_floating_point():
             tensor = tensor.clone().requires_grad_()
-        keyword_inputs[name] = tensor
+        # A flag, such as return_loss, is a tensor in a file and a bool in Python.
+        is_flag = tensor.dtype == torch.bool and tensor.dim() == 0
+        keyword_inputs[name] = tensor.item() if is_flag else tensor
     cotangent = keyword_inputs.pop("cotangent", None)
     if case.options.output_hidden_states:
         keyword_inputs["output_hidden_states"] = True
@@ -127,8 +144,8 @@ def run(model, case, dtype="float32", context=None):
     call = getattr(model, case.options.method) if case.options.method else model
     by_size = interpolates_by_size(case.options.model_args)
     with context or nullcontext(), interpolation_by_size() if by_size else nullcontext(), \
-            torch.set_grad_enabled(bool(case.options.gradients)):
-        outputs = flatten_output(call(**keyword_inputs))
+            full_in_float64(), torch.set_grad_enabled(bool(case.options.gradients)):
+        outputs = flatten_output(name_output(case.options.method, call(**keyword_inputs)))
         if case.options.gradients:
             field = outputs[case.options.gradients]
             (field if cotangent is None else (field * cotangent).sum()).backward()

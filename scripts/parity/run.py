@@ -22,9 +22,19 @@ def parse_arguments(arguments):
     parser.add_argument("--class", dest="class_name", help="one class of the family")
     parser.add_argument("--processors", action="store_true", help="image processors only")
     parser.add_argument("--models", action="store_true", help="models only")
+    parser.add_argument("--tokenizers", action="store_true", help="tokenizers only")
+    parser.add_argument("--detections", action="store_true",
+                        help="detections of OWLv2 only: vizoo detect, texts and query images")
     parser.add_argument("--cases", type=int, default=10, help="cases per class (default: 10)")
     parser.add_argument("--processor-cases", type=int, default=None,
                         help="processor configurations (default: as --cases)")
+    parser.add_argument("--tokenizer-cases", type=int, default=None,
+                        help="tokenizer folders, about 180 strings each (default: 4 x --cases)")
+    parser.add_argument("--clip-strings", type=int, default=2000,
+                        help="strings on CLIP's real vocabulary (default: 2000; "
+                             "scripts/clip_vocabulary.sh)")
+    parser.add_argument("--every-code-point", action="store_true",
+                        help="every code point as well, with --clip-strings")
     parser.add_argument("--seed", type=int, help="default: a fresh one, printed first")
     parser.add_argument("--case", type=int, help="only this case, as a failure names it")
     parser.add_argument("--dtype", choices=("float32", "float64", "bfloat16", "float16"),
@@ -157,6 +167,19 @@ def prepare_libraries():
         raise SystemExit(f"parity: expected transformers 4.37.2, got {transformers.__version__}")
 
 
+def run_tokenizers(options, program, say):
+    from parity.clip_strings import run_clip_strings
+    from parity.tokenizers import make_tokenizer_tasks, run_tokenizer_case
+
+    tasks = make_tokenizer_tasks(options, program)
+    passed, failed = run_tasks(tasks, run_tokenizer_case, options, say)
+    say(f"tokenizers: {passed} passed, {failed} failed")
+    if options.case is None and options.clip_strings > 0:
+        good, bad = run_clip_strings(options, program, say)
+        passed, failed = passed + good, failed + bad
+    return passed, failed
+
+
 def main(arguments=None):
     options = parse_arguments(arguments)
     if options.seed is None:
@@ -183,6 +206,11 @@ def main(arguments=None):
         for family in families:
             good, bad = self_test(family, options.seed, options.cases, say)
             passed, failed = passed + good, failed + bad
+        if not options.family:
+            from parity.tokenizers import self_test as tokenizer_self_test
+
+            good, bad = tokenizer_self_test(say)
+            passed, failed = passed + good, failed + bad
         say(f"self-test: {passed} passed, {failed} failed")
         return 1 if failed else 0
 
@@ -190,17 +218,28 @@ def main(arguments=None):
     say(f"program {program}")
     say("5.x: Transformers 5.17 itself" if v5.available() else
         "5.x: stand-ins on torch and 4.37.2 (scripts/reference_env.sh --v5 installs 5.17)")
-    if not options.processors:
+    if not (options.processors or options.tokenizers or options.detections):
         tasks = make_tasks(options, families, program)
         good, bad = run_tasks(tasks, run_case, options, say)
         say(f"models: {good} passed, {bad} failed")
         passed, failed = passed + good, failed + bad
-    if not options.models:
+    if not (options.models or options.tokenizers or options.detections):
         from parity.processors import make_processor_tasks, run_processor_case
 
         tasks = make_processor_tasks(options, families, program)
         good, bad = run_tasks(tasks, run_processor_case, options, say)
         say(f"processors: {good} passed, {bad} failed")
+        passed, failed = passed + good, failed + bad
+    if not (options.models or options.processors or options.tokenizers):
+        from parity.detections import make_detection_tasks, run_detection_case
+
+        tasks = make_detection_tasks(options, families, program)
+        good, bad = run_tasks(tasks, run_detection_case, options, say)
+        say(f"detections: {good} passed, {bad} failed")
+        passed, failed = passed + good, failed + bad
+    some = options.models or options.processors or options.detections or options.family or options.class_name
+    if options.tokenizers or not (some or options.case is not None):
+        good, bad = run_tokenizers(options, program, say)
         passed, failed = passed + good, failed + bad
     say(f"parity: {passed} passed, {failed} failed")
     return 1 if failed or not passed else 0

@@ -47,7 +47,7 @@ class StandIn:
     def _broken_case(self, case):
         inputs, options = dict(case.inputs), case.options
         if self.fault == "neglected masks":
-            for name in ("bool_masked_pos", "head_mask"):
+            for name in ("bool_masked_pos", "head_mask", "attention_mask"):
                 inputs.pop(name, None)
         if self.fault == "the other interpolation":
             style = "offset01" if reference.interpolates_by_size(options.model_args) else "size"

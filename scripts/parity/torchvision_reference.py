@@ -18,6 +18,8 @@ CROPPING = {
     "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "do_pad": False,
     "pad_size": None,
 }
+CLIP = {"image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711]}
 
 
 def convnext(images, config, call):
@@ -40,16 +42,44 @@ def levit(images, config, call):
 
 
 def bit(images, config, call):
-    clip = {"image_mean": [0.48145466, 0.4578275, 0.40821073],
-            "image_std": [0.26862954, 0.26130258, 0.27577711]}
-    return _batch(_bit_resize, images, {**CROPPING, **clip}, config, call)
+    return _batch(_bit_resize, images, {**CROPPING, **CLIP}, config, call)
 
 
-def _batch(resize, images, defaults, config, call):
+def owlv2(images, config, call):
+    """The other order: rescale, pad to a square, blur and resize, normalize."""
+    settings = _settings({**DEFAULTS, "size": {"height": 960, "width": 960}, "do_pad": True, **CLIP},
+                         config, call)
+    return [_owlv2(image, settings) for image in images]
+
+
+def _owlv2(image, settings):
+    if settings["do_rescale"]:
+        image = image * settings["rescale_factor"]
+    height, width = image.shape[-2:]
+    if settings["do_pad"]:
+        side = max(height, width)
+        image = vision.pad(image, [0, 0, side - width, side - height], fill=0.0)
+    target = sides_of(settings["size"])
+    sigmas = [max((torch.tensor(old) / torch.tensor(new) - 1) / 2, torch.tensor(0.0))
+              for old, new in zip(image.shape[-2:], target)]
+    if all(sigma > 0 for sigma in sigmas):  # heights blur the rows: upstream swaps the axes
+        # Tensors, as upstream: the weights are then computed from a float32 width.
+        sizes = [2 * torch.ceil(3 * sigma).int() + 1 for sigma in sigmas]
+        image = vision.gaussian_blur(image, sizes, [sigma.item() for sigma in sigmas])
+    image = vision.resize(image, target, interpolation=InterpolationMode.BILINEAR, antialias=False)
+    return _finish(image, {**settings, "do_rescale": False})
+
+
+def _settings(defaults, config, call):
     settings = dict(defaults)
     for source in (config, call):
         settings.update({key: value for key, value in source.items()
                          if key in defaults and value is not None})
+    return settings
+
+
+def _batch(resize, images, defaults, config, call):
+    settings = _settings(defaults, config, call)
     if settings["do_resize"]:
         mode = MODES[settings["resample"]]
         images = [resize(image, settings, mode) for image in images]
@@ -71,10 +101,8 @@ def _convnext_resize(image, settings, mode):
 def _vit_resize(image, settings, mode):
     size = settings["size"]
     if isinstance(size, int):
-        return _resize(image, (size, size), mode)
-    if "shortest_edge" in size:
-        return _resize(image, shortest_edge(image, size["shortest_edge"]), mode)
-    return _resize(image, (size["height"], size["width"]), mode)
+        size = {"height": size, "width": size}
+    return _resize(image, target(image, size), mode)
 
 
 def _poolformer_resize(image, settings, mode):
@@ -95,17 +123,25 @@ def _levit_resize(image, settings, mode):
 
 
 def _bit_resize(image, settings, mode):
-    size = _size(settings)
-    if "longest_edge" in size:
-        return _resize(image, bounded_edge(image, **size), mode)
-    if "shortest_edge" in size:
-        return _resize(image, shortest_edge(image, size["shortest_edge"]), mode)
-    return _resize(image, (size["height"], size["width"]), mode)
+    return _resize(image, target(image, _size(settings)), mode)
 
 
 def _size(settings):
     size = settings["size"]
     return {"shortest_edge": size} if isinstance(size, int) else size
+
+
+def target(image, size):
+    """(height, width) that a dict in any of its forms asks for."""
+    if "longest_edge" in size:
+        return bounded_edge(image, **size)
+    if "shortest_edge" in size:
+        return shortest_edge(image, size["shortest_edge"])
+    if "max_height" in size:
+        height, width = image.shape[-2:]
+        scale = min(size["max_height"] / height, size["max_width"] / width)
+        return int(height * scale), int(width * scale)
+    return size["height"], size["width"]
 
 
 def sides_of(size):

@@ -16,7 +16,67 @@ def tensor(dtype, shape, begin, end):
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
+def tokenizer_file(index, value):
+    """The byte that chooses the file, and the file."""
+    text = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return bytes([index]) + text
+
+
+def tokenizer_text(text, options=bytes(8)):
+    return options + (text if isinstance(text, bytes) else text.encode())
+
+
+ADDED = {"content": "<x>", "single_word": False, "lstrip": True, "rstrip": False,
+         "normalized": False, "special": True}
+PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+TOKENIZER_JSON = {
+    "version": "1.0", "truncation": None, "padding": {"direction": "Left"},
+    "added_tokens": [{"id": 4, **ADDED}],
+    "normalizer": {"type": "Sequence", "normalizers": [
+        {"type": "NFC"},
+        {"type": "Replace", "pattern": {"Regex": "\\s+"}, "content": " "},
+        {"type": "Lowercase"}]},
+    "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": PATTERN}, "behavior": "Removed", "invert": True},
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}]},
+    "post_processor": {"type": "RobertaProcessing", "sep": ["b</w>", 3], "cls": ["a", 0],
+                       "trim_offsets": False, "add_prefix_space": False},
+    "decoder": {"type": "ByteLevel"},
+    "model": {"type": "BPE", "unk_token": "a", "end_of_word_suffix": "</w>", "fuse_unk": False,
+              "vocab": {"a": 0, "b": 1, "ab</w>": 2, "b</w>": 3}, "merges": ["a b</w>"]},
+}
 SEEDS = {
+    "tokenizer_files": {
+        "vocabulary": tokenizer_file(0, {"a": 0, "a</w>": 1, "b</w>": 2, "ab</w>": 3, "z": 9}),
+        "vocabulary_cut": tokenizer_file(0, b'{"a": 0, "a<'),
+        "vocabulary_ids": tokenizer_file(0, {"a": -1, "b": 4294967296, "c": 1.5, "d": 0}),
+        "merges": tokenizer_file(1, b"#version: 0.2\na b</w>\na b\n"),
+        "merges_wrong": tokenizer_file(1, b"#version: 0.2\r\na b c\n\n\xff"),
+        "configuration": tokenizer_file(2, {
+            "tokenizer_class": "CLIPTokenizer", "model_max_length": 1e30, "padding_side": "left",
+            "truncation_side": "right", "errors": "ignore", "clean_up_tokenization_spaces": False,
+            "bos_token": {"__type": "AddedToken", **ADDED}, "pad_token": "!", "unk_token": None,
+            "additional_special_tokens": ["<y>", ADDED], "model_input_names": ["input_ids"],
+            "added_tokens_decoder": {"4": ADDED, "11": {"content": " "}}}),
+        "configuration_wrong": tokenizer_file(2, {"tokenizer_class": "X", "pad_token": 3}),
+        "tokenizer": tokenizer_file(3, TOKENIZER_JSON),
+        "special_tokens_map": tokenizer_file(4, {
+            "pad_token": "<pad>", "eos_token": ADDED, "additional_special_tokens": [ADDED, "a"]}),
+        "added_tokens": tokenizer_file(5, {"<x>": 8, "ab": 9, "!": 0}),
+    },
+    "tokenizer_text": {
+        "words": tokenizer_text("a abc's 42 caf\u00e9 \u00c9!! <|endoftext|> <|STARTOFTEXT|>"),
+        "added": tokenizer_text("x  <L>  <R>  W aW  a b A  B !"),
+        "scripts": tokenizer_text("e\u0301\u0323 \u03a3\u0391\u03a3. \u4e2d\u6587 \uac00\u1100\u1161"
+                                  "\u0130\u017f\u0345 \U0001f468\u200d\U0001f469"),
+        "pair": tokenizer_text(b"a b c\xffa b c d", b"\xff\xff\x01\x01\x07\x04\x01\x00"),
+        "windows": tokenizer_text("a b c a b c a b c", b"\x1f\x0f\x01\x00\x06\x00\x02\x00"),
+        "padded": tokenizer_text("abc", b"\x15\x1a\x01\x00\x0c\x05\x00\x00"),
+        "long": tokenizer_text("aaaa" * 300 + "ab" * 50),
+        "invalid": tokenizer_text(b"a\xc3 \xed\xa0\x80\xf4\x90\x80\x80"),
+        "spaces": tokenizer_text("\u3000 \t\r\n\x1c\x85\u2028"),
+        "empty": tokenizer_text(""),
+    },
     "safetensors": {
         "empty_header": safetensors({}),
         "one": safetensors({"a": tensor("F32", [2], 0, 8)}, bytes(8)),

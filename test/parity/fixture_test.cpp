@@ -32,6 +32,7 @@ vizoo::NamedForward request(const Json& options, bool with_gradients) {
   request.output_hidden_states(options.value("output_hidden_states", false));
   request.output_attentions(options.value("output_attentions", false));
   request.train_mode(options.value("train_mode", false));
+  request.method(options.value("method", "forward"));
   if (options.contains("seed")) request.seed(options["seed"].get<uint64_t>());
   if (with_gradients) request.gradients(options.value("gradients", ""));
   return request;

@@ -49,4 +49,16 @@ Backbone AutoBackbone::from_config(const std::filesystem::path& folder,
   return make<BackboneImpl>(Task::backbone, folder, options, build_model);
 }
 
+Owlv2ForObjectDetection AutoModelForZeroShotObjectDetection::from_pretrained(
+    const std::filesystem::path& folder, const LoadOptions& options) {
+  return make<Owlv2ForObjectDetectionImpl>(
+      Task::zero_shot_object_detection, folder, options, load_pretrained);
+}
+
+Owlv2ForObjectDetection AutoModelForZeroShotObjectDetection::from_config(
+    const std::filesystem::path& folder, const LoadOptions& options) {
+  return make<Owlv2ForObjectDetectionImpl>(
+      Task::zero_shot_object_detection, folder, options, build_model);
+}
+
 }  // namespace vizoo

@@ -1,10 +1,12 @@
 #pragma once
 
 #include "vizoo/hub/from_pretrained.h"
+#include "vizoo/models/owlv2/owlv2_detection.h"
 
 namespace vizoo {
 
-/// Picks the class by config.json, as Transformers' class of the same name does.
+/// Picks the class by config.json, as Transformers' class of the same name does; models of images
+/// alone. For others there is `from_pretrained<Owlv2Model>(folder)`.
 struct AutoModel {
   static VisionModel from_pretrained(const std::filesystem::path& folder,
                                      const LoadOptions& options = {});
@@ -25,6 +27,14 @@ struct AutoBackbone {
   static Backbone from_pretrained(const std::filesystem::path& folder,
                                   const LoadOptions& options = {});
   static Backbone from_config(const std::filesystem::path& folder, const LoadOptions& options = {});
+};
+
+/// As AutoModel, for detectors of what words describe.
+struct AutoModelForZeroShotObjectDetection {
+  static Owlv2ForObjectDetection from_pretrained(const std::filesystem::path& folder,
+                                                 const LoadOptions& options = {});
+  static Owlv2ForObjectDetection from_config(const std::filesystem::path& folder,
+                                             const LoadOptions& options = {});
 };
 
 }  // namespace vizoo

@@ -81,7 +81,7 @@ class KeyMatch {
       }
       if (state.count(target) != 0) {
         sources[target] = tensor;
-      } else if (!model.is_derived_key(target)) {
+      } else if (!model.is_ignored_key(target)) {
         unexpected.push_back(tensor->name);
       }
     }
@@ -170,23 +170,23 @@ void check_missing_size(const std::map<std::string, torch::Tensor>& state,
 }
 
 // Gives memory and fresh values to every module that lacks a tensor in the checkpoint. As upstream,
-// all of a module's own tensors are initialised when one is missing; loading comes after.
+// a module with a missing tensor in it, at whatever depth, is initialised, after its children;
+// loading comes after.
 void initialize_missing(const PretrainedModelImpl& model, const LoadReport& report) {
   std::set<std::string> absent(report.missing.begin(), report.missing.end());
   for (const auto& mismatch : report.mismatched) absent.insert(mismatch.name);
   if (absent.empty()) return;
-  for (const auto& item : model.named_modules("", /*include_self=*/true)) {
-    const auto prefix = item.key().empty() ? "" : item.key() + ".";
-    bool any = false;
-    for (const auto& parameter : item.value()->named_parameters(/*recurse=*/false)) {
-      any = any || absent.count(prefix + parameter.key()) != 0;
-    }
-    if (!any) continue;
-    for (auto& parameter : item.value()->named_parameters(/*recurse=*/false)) {
+  const auto modules = model.named_modules("", /*include_self=*/true);
+  for (auto i = modules.size(); i-- > 0;) {  // children come after their parents
+    const auto prefix = modules[i].key().empty() ? "" : modules[i].key() + ".";
+    const auto first = absent.lower_bound(prefix);
+    if (first == absent.end() || !starts_with(*first, prefix)) continue;
+    auto& module = *modules[i].value();
+    for (auto& parameter : module.named_parameters(/*recurse=*/false)) {
       auto& tensor = parameter.value();
       if (tensor.storage().nbytes() == 0) tensor.set_data(torch::empty(tensor.sizes()));
     }
-    model.initialize_module(*item.value());
+    model.initialize_module(module);
   }
 }
 
@@ -233,18 +233,27 @@ auto name_source(const std::string& source, Function&& function) {
   }
 }
 
+// A config.json in today's spelling, with overrides applied.
+Json apply_options(Json config, const std::string& source, const LoadOptions& options) {
+  upgrade_config(config, source);
+  for (const auto& [key, text] : options.overrides()) {
+    override_config(config, key, parse_json(text, "override " + key));
+  }
+  return config;
+}
+
 std::shared_ptr<PretrainedModelImpl> make_model(const ModelEntry& entry,
                                                 const std::filesystem::path& folder,
                                                 const LoadOptions& options) {
   const auto source = (folder / "config.json").string();
-  const auto config = load_config(folder, options);
+  auto file = entry.own_config(read_json_file(folder / "config.json"));
+  const auto config = name_source(source, [&] { return apply_options(file, source, options); });
   Json arguments;
   detail::read_model_arguments([&] { arguments = parse_json(options.model_args(), "model_args"); });
   auto model =
       name_source(source, [&] { return entry.make_with_arguments(config, source, arguments); });
   if (!options.overrides().empty()) {
-    const auto unknown =
-        unknown_overrides(options, read_json_file(folder / "config.json"), model->base_config());
+    const auto unknown = unknown_overrides(options, file, model->base_config());
     if (!unknown.empty()) {
       throw UsageError("config",
                        "override",
@@ -278,14 +287,8 @@ std::vector<std::string> LoadReport::warnings() const {
 
 Json load_config(const std::filesystem::path& folder, const LoadOptions& options) {
   const auto path = folder / "config.json";
-  auto config = read_json_file(path);
-  return name_source(path.string(), [&] {
-    upgrade_config(config, path.string());
-    for (const auto& [key, text] : options.overrides()) {
-      override_config(config, key, parse_json(text, "override " + key));
-    }
-    return config;
-  });
+  return name_source(path.string(),
+                     [&] { return apply_options(read_json_file(path), path.string(), options); });
 }
 
 std::shared_ptr<PretrainedModelImpl> load_pretrained(const ModelEntry& entry,

@@ -51,6 +51,19 @@ bool has_type(const Json& config, std::string_view model_type) {
 
 }  // namespace
 
+namespace {
+
+// The configs that a composite config may hold; null means its defaults.
+void upgrade_nested_configs(Json& config, const std::string& source) {
+  for (const char* key : {"text_config", "vision_config"}) {
+    drop_nulls(config, {key});
+    const auto found = config.find(key);
+    if (found != config.end()) upgrade_config(*found, source + ": /" + key);
+  }
+}
+
+}  // namespace
+
 void upgrade_config(Json& config, const std::string& source) {
   if (!config.is_object()) {
     throw ConfigError("config", printable(source), "a JSON object", describe_json(config));
@@ -77,6 +90,7 @@ void upgrade_config(Json& config, const std::string& source) {
   for (const auto& entry : kAliases) {
     if (has_type(config, entry.model_type)) config.erase(std::string(entry.alias));
   }
+  if (has_type(config, "owlv2")) upgrade_nested_configs(config, source);
 }
 
 void override_config(Json& config, const std::string& key, Json value) {

@@ -83,7 +83,7 @@ NamedTensors run_named_forward(PretrainedModelImpl& model,
   NamedTensors outputs;
   {
     const torch::AutoGradMode gradient_mode(with_gradients);
-    outputs = model.forward_named(arguments, options);
+    outputs = model.call_named(request.method(), arguments, options);
     if (with_gradients) back_propagate(outputs, request.gradients(), cotangent);
   }
   if (with_gradients) append_gradients(model, arguments, outputs);

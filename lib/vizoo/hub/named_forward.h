@@ -18,6 +18,8 @@ struct NamedForward {
   TORCH_ARG(std::optional<uint64_t>, seed) = std::nullopt;
   /// Output to back-propagate from, none if empty.
   TORCH_ARG(std::string, gradients);
+  /// Method to call, one of the model's `method_names()`.
+  TORCH_ARG(std::string, method) = "forward";
 };
 
 /// Runs a model on arguments by name and returns every output under Transformers' name: the door

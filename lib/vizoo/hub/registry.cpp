@@ -8,6 +8,7 @@
 #include "vizoo/models/dinov2.h"
 #include "vizoo/models/levit.h"
 #include "vizoo/models/nat.h"
+#include "vizoo/models/owlv2/owlv2_detection.h"
 #include "vizoo/models/poolformer.h"
 
 namespace vizoo {
@@ -71,6 +72,21 @@ void read_model_arguments(const std::function<void()>& body) {
   }
 }
 
+Json nested_config(const Json& config, const char* composite_type, const char* key) {
+  const auto type = config.find("model_type");
+  if (type == config.end() || *type != composite_type) return config;
+  const auto found = config.find(key);
+  return found == config.end() || found->is_null() ? Json::object() : *found;
+}
+
+void remove_equal(Json& object, const Json& defaults) {
+  for (const auto& [key, value] : defaults.items()) {
+    if (const auto found = object.find(key); found != object.end() && *found == value) {
+      object.erase(found);
+    }
+  }
+}
+
 }  // namespace detail
 
 const std::vector<ModelEntry>& registry() {
@@ -92,6 +108,10 @@ const std::vector<ModelEntry>& registry() {
       model_entry<Dinov2ModelImpl>(Task::base_model),
       model_entry<Dinov2ForImageClassificationImpl>(Task::image_classification),
       model_entry<Dinov2BackboneImpl>(Task::backbone),
+      model_entry<Owlv2TextModelImpl>(Task::text_encoder),
+      model_entry<Owlv2VisionModelImpl>(Task::vision_encoder),
+      model_entry<Owlv2ModelImpl>(Task::text_image_model),
+      model_entry<Owlv2ForObjectDetectionImpl>(Task::zero_shot_object_detection),
   };
   return table;
 }

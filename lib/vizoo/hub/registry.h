@@ -3,6 +3,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "vizoo/io/config_json.h"
@@ -12,7 +14,15 @@
 namespace vizoo {
 
 /// What a model class is for; decides which AutoModel class offers it.
-enum class Task { base_model, image_classification, backbone };
+enum class Task {
+  base_model,  ///< from pixels to features
+  image_classification,
+  backbone,
+  text_encoder,    ///< one tower of a model of texts and images; no AutoModel class offers it
+  vision_encoder,  ///< the other one
+  text_image_model,
+  zero_shot_object_detection,
+};
 
 template <>
 struct EnumNames<Task> {
@@ -20,6 +30,10 @@ struct EnumNames<Task> {
       {Task::base_model, "base-model"},
       {Task::image_classification, "image-classification"},
       {Task::backbone, "backbone"},
+      {Task::text_encoder, "text-encoder"},
+      {Task::vision_encoder, "vision-encoder"},
+      {Task::text_image_model, "text-image-model"},
+      {Task::zero_shot_object_detection, "zero-shot-object-detection"},
   };
 };
 
@@ -29,9 +43,13 @@ struct ModelEntry {
   std::string model_type;  ///< as in config.json
   Task task;
 
-  /// Builds the model from its config and its constructor arguments (an object, {} for the
-  /// defaults); `source` names the config in messages. Throws ConfigError; UsageError for arguments
-  /// that the class does not take.
+  /// What of a config.json is this class's config: the nested one if it is that of a composite
+  /// model of which this class is one part, else all of it.
+  std::function<Json(const Json& config)> own_config;
+
+  /// Builds the model from its config, own or composite, and its constructor arguments (an object,
+  /// {} for the defaults); `source` names the config in messages. Throws ConfigError; UsageError
+  /// for arguments that the class does not take.
   std::function<std::shared_ptr<PretrainedModelImpl>(
       const Json& config, const std::string& source, const Json& arguments)>
       make_with_arguments;
@@ -41,7 +59,8 @@ struct ModelEntry {
     return make_with_arguments(config, source, Json::object());
   }
 
-  /// All fields of the model's config, and the unknown keys it was loaded with.
+  /// All fields of the model's config, and the unknown keys it was loaded with. Of a nested config
+  /// those that differ from its defaults and its `model_type`.
   std::function<Json(const PretrainedModelImpl&)> config_json;
 
   /// Names of members whose keys are integers, which Python sorts by value.
@@ -74,6 +93,40 @@ std::shared_ptr<Impl> make_model(typename Impl::Config config, const Json& json)
   }
 }
 
+/// Whether configs of this type are also found nested in those of a composite model.
+template <class Config, class = void>
+struct is_nested_config : std::false_type {};
+template <class Config>
+struct is_nested_config<Config, std::void_t<decltype(Config::kCompositeType)>> : std::true_type {};
+
+/// `config[key]` if the config's `model_type` is `composite_type`, {} where it is missing or null.
+Json nested_config(const Json& config, const char* composite_type, const char* key);
+
+template <class Config>
+Json own_config(const Json& config) {
+  if constexpr (is_nested_config<Config>::value) {
+    return nested_config(config, Config::kCompositeType, Config::kCompositeKey);
+  } else {
+    return config;
+  }
+}
+
+/// Removes the members that `defaults` has with the same value.
+void remove_equal(Json& object, const Json& defaults);
+
+template <class Config>
+Json saved_config(const Config& config) {
+  auto json = config_to_json(config);
+  Config::fields(config, [&](const char* key, const auto& field) {
+    using Field = std::decay_t<decltype(field)>;
+    if constexpr (std::is_base_of_v<PretrainedConfig, Field>) {
+      remove_equal(json[key], config_to_json(Field{}));
+      json[key]["model_type"] = Field::kModelType;
+    }
+  });
+  return json;
+}
+
 }  // namespace detail
 
 /// The row of a model class.
@@ -83,11 +136,13 @@ ModelEntry model_entry(Task task) {
   return {Impl::kClassName,
           Config::kModelType,
           task,
+          detail::own_config<Config>,
           [](const Json& json, const std::string& source, const Json& arguments) {
-            return detail::make_model<Impl>(config_from_json<Config>(json, source), arguments);
+            auto config = config_from_json<Config>(detail::own_config<Config>(json), source);
+            return detail::make_model<Impl>(std::move(config), arguments);
           },
           [](const PretrainedModelImpl& model) {
-            return config_to_json(dynamic_cast<const Impl&>(model).config);
+            return detail::saved_config(dynamic_cast<const Impl&>(model).config);
           },
           integer_keyed_fields<Config>()};
 }

@@ -52,12 +52,7 @@ std::string config_json_text(const PretrainedModelImpl& model) {
   const auto& entry = find_model(model.class_name());
   auto config = entry.config_json(model);
   // As `to_diff_dict`: what all models share is written only where it differs from the default.
-  const auto defaults = config_to_json(PretrainedConfig{});
-  for (const auto& [key, value] : defaults.items()) {
-    if (const auto found = config.find(key); found != config.end() && *found == value) {
-      config.erase(found);
-    }
-  }
+  detail::remove_equal(config, config_to_json(PretrainedConfig{}));
   config["architectures"] = Json::array({model.class_name()});
   config["model_type"] = entry.model_type;
   if (!config.contains("transformers_version")) {

@@ -162,10 +162,11 @@ class Forward {
     const Block<A> sums = over_lanes<Add>(partial_sums);
     factors_ = A{1} / sums;
     if (problem_.lse == nullptr) return;
+    const Block<A> lse = maxima + logarithm(sums);
     const auto& shape = problem_.shape;
     for_each_query(columns, count, [&](int row, const QueryColumn& column, int i) {
       const int64_t token = (batch_ * shape.height + rows_.row[row]) * shape.width + column.column;
-      problem_.lse[token * shape.heads + head_] = maxima[i] + std::log(sums[i]);
+      problem_.lse[token * shape.heads + head_] = lse[i];
     });
   }
 

@@ -26,7 +26,7 @@ struct Sizes {
 using AnySizes = Sizes<0, 0>;
 using PublishedSizes = Sizes<7, 32>;  // of every NAT and DiNAT but the 11 x 11 one
 
-/// Scores of one window: Kh rows of whole blocks, then up to whole 64 bytes. What lies outside of
+/// Scores of one window: Kh rows of whole blocks, then up to whole registers. What lies outside of
 /// the window is -inf among scores and 0 among weights.
 template <class A, class S>
 struct ScoreLayout {
@@ -34,7 +34,7 @@ struct ScoreLayout {
       : rows(shape.kernel_size[0]), columns(shape.kernel_size[1]) {}
 
   int row_size() const { return round_up(columns, kBlock); }
-  int size() const { return round_up(rows * row_size(), 64 / static_cast<int>(sizeof(A))); }
+  int size() const { return round_up(rows * row_size(), kLanes<A>); }
   int keys_in_block(int first) const { return columns - first < kBlock ? columns - first : kBlock; }
 
   int rows;

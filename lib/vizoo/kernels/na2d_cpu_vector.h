@@ -98,6 +98,13 @@ struct Max {
   }
 };
 
+struct Min {
+  template <class V>
+  VIZOO_INLINE V of(V a, V b) {
+    return a < b ? a : b;
+  }
+};
+
 // Eight vectors are reduced together, by transposing as much as each step needs.
 template <class Op>
 struct Reduction {
@@ -165,20 +172,23 @@ VIZOO_INLINE Block<Element<V>> over_lanes(const V (&vectors)[N]) {
   }
 }
 
-// ---- exponential ----------------------------------------------------------------------------
+// ---- exponential and logarithm --------------------------------------------------------------
 
 /// exp(x), correct to about one unit in the last place, for x up to 88.37 (scores less their
-/// maximum are at most 0, and larger x give exp(88.37)); 0 below -87.3, NaN for NaN. exp(x) = 2^n
+/// maximum are at most 0, and larger x give exp(88.37)); 0 below -87.7, NaN for NaN. exp(x) = 2^n
 /// exp(r) with n = round(x / ln 2) and |r| <= ln 2 / 2; exp(r) = 1 + r + r^2 p(r), p a polynomial
 /// of degree 4 fitted for the least greatest relative error, 3.1e-9.
 VIZOO_INLINE Register<float> exponential(Register<float> x) {
   typedef int32_t Bits __attribute__((vector_size(VIZOO_VECTOR_BYTES)));
-  constexpr float kLeast = -87.33654f;
+  constexpr float kLeast = -88.0f;  // n = -127, whose power of two has no bits set: 0
   constexpr float kGreatest = 88.37f;
   constexpr float kRound = 0x1.8p23f;  // adding it leaves the nearest integer in the low bits
-  const Bits underflows = x < kLeast;
-  const auto greatest = broadcast<Register<float>>(kGreatest);
-  x = greatest < x ? greatest : x;  // in this order NaN stays
+  auto least = broadcast<Register<float>>(kLeast);
+  auto greatest = broadcast<Register<float>>(kGreatest);
+  keep_in_register(least);  // GCC 12 makes two instructions of a comparison with a constant
+  keep_in_register(greatest);
+  x = Max::of(least, x);  // in this order NaN stays
+  x = Min::of(greatest, x);
   const Register<float> rounded = x * 1.44269504f + kRound;
   const Register<float> n = rounded - kRound;
   // ln 2 in two parts, the first short enough for n * part to be exact.
@@ -193,11 +203,39 @@ VIZOO_INLINE Register<float> exponential(Register<float> x) {
   p = p + 1.0f;
   const Bits exponent = (Bits)rounded - (Bits)broadcast<Register<float>>(kRound);
   const Register<float> power = (Register<float>)((exponent + 127) << 23);
-  return underflows ? Register<float>{} : p * power;
+  return p * power;
 }
 
 VIZOO_INLINE Register<double> exponential(Register<double> x) {
   for (int lane = 0; lane < kLanes<double>; ++lane) x[lane] = std::exp(x[lane]);
+  return x;
+}
+
+/// log(x), correct to about one unit in the last place, for normal x > 0; NaN for NaN. log(x) = n
+/// ln 2 + log(1 + r) with 1 + r in [sqrt(1/2), sqrt(2)); log(1 + r) = r - r^2 / 2 + r^3 p(r), p a
+/// polynomial of degree 7 fitted for the least greatest relative error, 5.9e-9.
+VIZOO_INLINE Block<float> logarithm(Block<float> x) {
+  typedef int32_t Bits __attribute__((vector_size(kBlock * sizeof(int32_t))));
+  constexpr int32_t kRootOfHalf = 0x3f3504f3;  // the bits of sqrt(1/2)
+  const Bits above = (Bits)x - kRootOfHalf;
+  const Block<float> n = __builtin_convertvector(above >> 23, Block<float>);
+  const Block<float> r = (Block<float>)((above & 0x7fffff) + kRootOfHalf) - 1.0f;
+  Block<float> p = broadcast<Block<float>>(-0x1.38b544p-4f);
+  p = p * r + 0x1.055b5ep-3f;
+  p = p * r - 0x1.0d8548p-3f;
+  p = p * r + 0x1.22da1ep-3f;
+  p = p * r - 0x1.547244p-3f;
+  p = p * r + 0x1.99a008p-3f;
+  p = p * r - 0x1.000226p-2f;
+  p = p * r + 0x1.555554p-2f;
+  const Block<float> square = r * r;
+  // ln 2 in two parts, the first short enough for n * part to be exact.
+  const Block<float> small = (p * r - 0.5f) * square - n * 2.12194440e-4f;
+  return (small + r + n * 0.693359375f) + (x - x);  // x - x is NaN for NaN
+}
+
+VIZOO_INLINE Block<double> logarithm(Block<double> x) {
+  for (int lane = 0; lane < kBlock; ++lane) x[lane] = std::log(x[lane]);
   return x;
 }
 

@@ -13,3 +13,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     PROPERTIES COMPILE_OPTIONS
     "${kernel_options};-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mfma")
 endif()
+foreach(source IN LISTS VIZOO_CPU_KERNELS)
+  set_source_files_properties("${CMAKE_CURRENT_LIST_DIR}/${source}"
+                              PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+endforeach()

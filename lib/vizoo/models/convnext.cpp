@@ -86,16 +86,13 @@ torch::Tensor ConvNextLayerImpl::forward(const torch::Tensor& hidden_states) con
   x = layernorm->forward(x);
   x = pwconv1->forward(x);  // [B, H, W, 4C]
   x = nn::activate_temporary(act, x);
-  x = pwconv2->forward(x);  // [B, H, W, C]
-  const bool drops = is_training() && drop_path_rate > 0.0;
-  if (layer_scale_parameter.defined() && !drops) {
-    // The same sum in one pass over memory.
-    const auto residual = hidden_states.permute({0, 2, 3, 1});  // [B, C, H, W] -> [B, H, W, C]
-    return at::addcmul(residual, x, layer_scale_parameter).permute({0, 3, 1, 2});
-  }
-  if (layer_scale_parameter.defined()) x = layer_scale_parameter * x;
-  x = x.permute({0, 3, 1, 2});  // [B, H, W, C] -> [B, C, H, W]
-  return hidden_states + nn::drop_path(x, drop_path_rate, is_training());
+  x = pwconv2->forward(x);                                 // [B, H, W, C]
+  x = nn::add_branch(hidden_states.permute({0, 2, 3, 1}),  // [B, C, H, W] -> [B, H, W, C]
+                     x,
+                     layer_scale_parameter,
+                     drop_path_rate,
+                     is_training());
+  return x.permute({0, 3, 1, 2});  // [B, H, W, C] -> [B, C, H, W]
 }
 
 ConvNextStageImpl::ConvNextStageImpl(const ConvNextConfig& config,

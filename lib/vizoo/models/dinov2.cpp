@@ -8,6 +8,7 @@
 #include "vizoo/core/error.h"
 #include "vizoo/nn/activation.h"
 #include "vizoo/nn/attention.h"
+#include "vizoo/nn/drop_path.h"
 #include "vizoo/nn/loss.h"
 #include "vizoo/ops/image_ops.h"
 
@@ -172,7 +173,7 @@ Dinov2LayerScaleImpl::Dinov2LayerScaleImpl(const Dinov2Config& config) {
 
 torch::Tensor Dinov2LayerScaleImpl::forward(const torch::Tensor& shortcut,
                                             const torch::Tensor& branch) const {
-  return at::addcmul(shortcut, branch, lambda1);
+  return nn::add_branch(shortcut, branch, lambda1, /*drop_probability=*/0.0, /*training=*/false);
 }
 
 Dinov2MLPImpl::Dinov2MLPImpl(const Dinov2Config& config) : activation(config.hidden_act) {

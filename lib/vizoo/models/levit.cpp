@@ -128,8 +128,9 @@ LevitPatchEmbeddingsImpl::LevitPatchEmbeddingsImpl(const LevitConfig& config) {
 }
 
 torch::Tensor LevitPatchEmbeddingsImpl::forward(const torch::Tensor& pixel_values) {
-  // Channels-last, so that the tokens at the end are a view.
-  auto x = pixel_values.contiguous(at::MemoryFormat::ChannelsLast);
+  // Channels-last for inference, so that the tokens at the end are a view.
+  auto x = at::GradMode::is_enabled() ? pixel_values
+                                      : pixel_values.contiguous(at::MemoryFormat::ChannelsLast);
   x = hardswish_temporary(embedding_layer_1->forward(x));
   x = hardswish_temporary(embedding_layer_2->forward(x));
   x = hardswish_temporary(embedding_layer_3->forward(x));

@@ -233,7 +233,7 @@ class LevitModelImpl : public PretrainedModel<LevitModelImpl, LevitConfig, Visio
   static constexpr const char* kClassName = "LevitModel";
   static constexpr const char* kBaseModelPrefix = "levit";
   explicit LevitModelImpl(LevitConfig model_config = {});
-  bool is_derived_key(const std::string& key) const override { return is_levit_index(key); }
+  bool is_ignored_key(const std::string& key) const override { return is_levit_index(key); }
 
   /// pixel_values: [B, num_channels, H, W] that the patch embedding turns into
   /// (image_size / patch_size)^2 tokens. Throws ShapeError for anything else.
@@ -254,7 +254,7 @@ class LevitForImageClassificationImpl
   static constexpr const char* kClassName = "LevitForImageClassification";
   static constexpr const char* kBaseModelPrefix = "levit";
   explicit LevitForImageClassificationImpl(LevitConfig model_config = {});
-  bool is_derived_key(const std::string& key) const override { return is_levit_index(key); }
+  bool is_ignored_key(const std::string& key) const override { return is_levit_index(key); }
 
   /// As LevitModel; `options.labels()` adds the loss (nn/loss.h).
   ImageClassifierOutput forward(const torch::Tensor& pixel_values,
@@ -276,7 +276,7 @@ class LevitForImageClassificationWithTeacherImpl
   static constexpr const char* kClassName = "LevitForImageClassificationWithTeacher";
   static constexpr const char* kBaseModelPrefix = "levit";
   explicit LevitForImageClassificationWithTeacherImpl(LevitConfig model_config = {});
-  bool is_derived_key(const std::string& key) const override { return is_levit_index(key); }
+  bool is_ignored_key(const std::string& key) const override { return is_levit_index(key); }
 
   std::vector<std::string> argument_names() const override { return {"pixel_values"}; }
 

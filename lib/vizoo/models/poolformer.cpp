@@ -120,15 +120,12 @@ torch::Tensor PoolFormerLayerImpl::forward(const torch::Tensor& hidden_states) c
   return add(x, output->forward(after_norm->forward(x)), layer_scale_2);
 }
 
-// shortcut + drop_path(layer_scale * branch)
 torch::Tensor PoolFormerLayerImpl::add(const torch::Tensor& shortcut,
                                        const torch::Tensor& branch,
                                        const torch::Tensor& layer_scale) const {
-  const bool drops = is_training() && drop_path_rate > 0.0;
-  if (!layer_scale.defined()) return shortcut + nn::drop_path(branch, drop_path_rate, drops);
-  const auto scale = layer_scale.unsqueeze(-1).unsqueeze(-1);  // [C] -> [C, 1, 1]
-  if (!drops) return at::addcmul(shortcut, branch, scale);  // the same sum in one pass over memory
-  return shortcut + nn::drop_path(scale * branch, drop_path_rate, true);
+  auto scale = layer_scale;
+  if (scale.defined()) scale = scale.unsqueeze(-1).unsqueeze(-1);  // [C] -> [C, 1, 1]
+  return nn::add_branch(shortcut, branch, scale, drop_path_rate, is_training());
 }
 
 PoolFormerEncoderImpl::PoolFormerEncoderImpl(const PoolFormerConfig& config) {

@@ -62,6 +62,8 @@ torch::Tensor activate_temporary(Activation activation, torch::Tensor x) {
       return at::gelu_(x);
     case Activation::relu:
       return at::relu_(x);
+    case Activation::quick_gelu:
+      return (1.702 * x).sigmoid_().mul_(x);
     case Activation::silu:
       return at::silu_(x);
     default:

@@ -11,6 +11,19 @@ torch::Tensor drop_path(const torch::Tensor& input, double drop_probability, boo
   return input.div(keep) * mask;
 }
 
+torch::Tensor add_branch(const torch::Tensor& shortcut,
+                         const torch::Tensor& branch,
+                         const torch::Tensor& scale,
+                         double drop_probability,
+                         bool training) {
+  const bool drops = training && drop_probability > 0.0;
+  if (scale.defined() && !drops && !at::GradMode::is_enabled()) {
+    return at::addcmul(shortcut, branch, scale);
+  }
+  const auto scaled = scale.defined() ? scale * branch : branch;
+  return shortcut + drop_path(scaled, drop_probability, training);
+}
+
 std::vector<double> drop_path_rates(double rate, int64_t layer_count) {
   const auto rates = torch::linspace(0, rate, layer_count, torch::kFloat32);
   std::vector<double> values;

@@ -10,6 +10,17 @@ namespace vizoo::nn {
 /// input: [B, ...]. Source: modeling_beit.py, drop_path, 4.37.2.
 torch::Tensor drop_path(const torch::Tensor& input, double drop_probability, bool training);
 
+/// shortcut + drop_path(scale * branch): what ends each half of a layer. `scale` (layer scale)
+/// broadcasts to `branch` and may be undefined, which is 1.
+///
+/// While gradients are recorded every step rounds as in Transformers; otherwise one pass over
+/// memory does the sum, with one rounding less.
+torch::Tensor add_branch(const torch::Tensor& shortcut,
+                         const torch::Tensor& branch,
+                         const torch::Tensor& scale,
+                         double drop_probability,
+                         bool training);
+
 /// Rates per layer: linspace(0, rate, layer_count) in float32, read back as double, as Transformers
 /// does. Returns `layer_count` numbers.
 std::vector<double> drop_path_rates(double rate, int64_t layer_count);

@@ -18,6 +18,12 @@ torch::Tensor empty_parameter(at::IntArrayRef shape) {
   return tensor;
 }
 
+void normal_(torch::Tensor& tensor, double std) {
+  if (tensor.storage().nbytes() == 0) return;
+  const torch::NoGradGuard no_grad;
+  tensor.normal_(0.0, std);
+}
+
 void truncated_normal_(torch::Tensor& tensor, double std) {
   constexpr double kBound = 2.0;
   const double upper = std::erf(kBound / std / std::sqrt(2.0));  // 2 Phi(bound / std) - 1

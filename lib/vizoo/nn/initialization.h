@@ -34,6 +34,10 @@ class SelfInitializing {
 /// memory yet: loading gives it its data after the checkpoint has been found to fit.
 torch::Tensor empty_parameter(at::IntArrayRef shape);
 
+/// Fills `tensor` from a normal distribution of mean 0, as torch.nn.init.normal_(tensor, 0, std);
+/// leaves one alone that has no memory yet (empty_parameter): loading gives it its values.
+void normal_(torch::Tensor& tensor, double std);
+
 /// Fills `tensor` from a normal distribution of mean 0, cut off at -2 and 2: as
 /// torch.nn.init.trunc_normal_(tensor, 0, std), with the same random stream.
 void truncated_normal_(torch::Tensor& tensor, double std);

@@ -12,8 +12,7 @@ namespace vizoo::nn {
 namespace {
 
 // torch.nn.Linear and Conv2d: both draw weight, then bias, from U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
-void reset_parameters(torch::Tensor& weight, torch::Tensor& bias) {
-  if (NoInitGuard::active()) return;
+void kaiming_uniform(torch::Tensor& weight, torch::Tensor& bias) {
   if (weight.numel() > 0) torch::nn::init::kaiming_uniform_(weight, std::sqrt(5.0));
   if (!bias.defined()) return;
   const auto fan_in = weight.numel() / std::max<int64_t>(weight.size(0), 1);
@@ -32,11 +31,23 @@ torch::Tensor register_bias(torch::nn::Module& module, bool present, int64_t siz
 LinearImpl::LinearImpl(int64_t in_features, int64_t out_features, bool with_bias) {
   weight = register_parameter("weight", empty_parameter({out_features, in_features}));
   bias = register_bias(*this, with_bias, out_features);
-  reset_parameters(weight, bias);
+  if (!NoInitGuard::active()) reset_parameters();
 }
+
+void LinearImpl::reset_parameters() { kaiming_uniform(weight, bias); }
 
 torch::Tensor LinearImpl::forward(const torch::Tensor& input) const {
   return at::linear(input, weight, bias);
+}
+
+EmbeddingImpl::EmbeddingImpl(int64_t count, int64_t size) {
+  weight = register_parameter("weight", empty_parameter({count, size}));
+  const torch::NoGradGuard no_grad;
+  if (!NoInitGuard::active()) weight.normal_();
+}
+
+torch::Tensor EmbeddingImpl::forward(const torch::Tensor& index) const {
+  return at::embedding(weight, index);
 }
 
 Conv2dImpl::Conv2dImpl(int64_t in_channels, int64_t out_channels, Conv2dOptions conv_options)
@@ -45,7 +56,7 @@ Conv2dImpl::Conv2dImpl(int64_t in_channels, int64_t out_channels, Conv2dOptions 
   weight = register_parameter(
       "weight", empty_parameter({out_channels, in_channels / options.groups(), k, k}));
   bias = register_bias(*this, options.bias(), out_channels);
-  reset_parameters(weight, bias);
+  if (!NoInitGuard::active()) kaiming_uniform(weight, bias);
 }
 
 torch::Tensor Conv2dImpl::forward(const torch::Tensor& input) const {
@@ -96,18 +107,28 @@ torch::Tensor BatchNormImpl::forward(const torch::Tensor& input) {
     }
     num_batches_tracked.add_(1);
   }
+  auto x = input;
+  if (input.dim() == 4) {
+    // On the CPU LibTorch 2.11's channels-last kernel sums with errors of 1e-5, the other one with
+    // 4e-7: the fast one for inference only, which sums nothing.
+    const bool learns = is_training() || at::GradMode::is_enabled();
+    x = input.contiguous(learns ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast);
+  }
+  const auto y = at::batch_norm(x,
+                                weight,
+                                bias,
+                                running_mean,
+                                running_var,
+                                is_training(),
+                                kMomentum,
+                                kEps,
+                                at::globalContext().userEnabledCuDNN());
   // LibTorch 2.11's gradient on the CPU is wrong for one contiguous image whose gradient comes in
-  // channels-last, as after flatten and transpose; it is right for a channels-last image.
-  const auto x = input.dim() == 4 ? input.contiguous(at::MemoryFormat::ChannelsLast) : input;
-  return at::batch_norm(x,
-                        weight,
-                        bias,
-                        running_mean,
-                        running_var,
-                        is_training(),
-                        kMomentum,
-                        kEps,
-                        at::globalContext().userEnabledCuDNN());
+  // channels-last, as after flatten and transpose.
+  if (y.requires_grad() && y.dim() == 4) {
+    y.register_hook([](const torch::Tensor& gradient) { return gradient.contiguous(); });
+  }
+  return y;
 }
 
 }  // namespace vizoo::nn

@@ -12,12 +12,25 @@ namespace vizoo::nn {
 class LinearImpl : public torch::nn::Module {
  public:
   LinearImpl(int64_t in_features, int64_t out_features, bool with_bias = true);
+  /// Fresh values, as the constructor gives them.
+  void reset_parameters();
   torch::Tensor forward(const torch::Tensor& input) const;
 
   torch::Tensor weight;
   torch::Tensor bias;  ///< undefined without bias
 };
 TORCH_MODULE(Linear);
+
+/// Rows of a table by their index: index [...], integer; y: [..., size]. Parameter `weight` [count,
+/// size], initialised from N(0, 1), as in torch.nn.Embedding.
+class EmbeddingImpl : public torch::nn::Module {
+ public:
+  EmbeddingImpl(int64_t count, int64_t size);
+  torch::Tensor forward(const torch::Tensor& index) const;
+
+  torch::Tensor weight;
+};
+TORCH_MODULE(Embedding);
 
 /// What torch.nn.Conv2d takes beside the channel counts; square kernels only.
 struct Conv2dOptions {

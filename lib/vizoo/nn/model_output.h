@@ -96,8 +96,9 @@ NamedTensors named_tensors(const Output& output, const std::string& prefix = "")
 }
 
 /// What Transformers returns with `return_dict=False`: the fields that are set, in order; each
-/// entry is one tensor or the tensors of one tuple. `pooler_output` keeps its place, undefined if
-/// the model has no pooler; `reshaped_hidden_states` is no part of the tuple.
+/// entry is one tensor, the tensors of one tuple, or those of one nested output. `pooler_output`
+/// keeps its place, undefined if the model has no pooler; `reshaped_hidden_states` is no part of
+/// the tuple.
 template <class Output>
 std::vector<std::vector<torch::Tensor>> to_tuple(const Output& output) {
   std::vector<std::vector<torch::Tensor>> tuple;
@@ -106,8 +107,13 @@ std::vector<std::vector<torch::Tensor>> to_tuple(const Output& output) {
     const std::string_view name = key;
     if constexpr (std::is_same_v<Value, torch::Tensor>) {
       if (value.defined() || name == "pooler_output") tuple.push_back({value});
-    } else {
+    } else if constexpr (std::is_same_v<Value, std::vector<torch::Tensor>>) {
       if (!value.empty() && name != "reshaped_hidden_states") tuple.push_back(value);
+    } else {
+      auto& nested = tuple.emplace_back();
+      for (const auto& entry : to_tuple(value)) {
+        nested.insert(nested.end(), entry.begin(), entry.end());
+      }
     }
   });
   return tuple;

@@ -119,13 +119,11 @@ torch::Tensor NeighborhoodLayerImpl::forward(const torch::Tensor& hidden_states,
 }
 
 torch::Tensor NeighborhoodLayerImpl::add(const torch::Tensor& shortcut,
-                                         torch::Tensor x,
+                                         const torch::Tensor& x,
                                          int64_t branch) const {
-  const bool drops = is_training() && drop_path_rate > 0.0;
-  if (!layer_scale_parameters.defined()) return shortcut + drop_path(x, drop_path_rate, drops);
-  const auto scale = layer_scale_parameters.select(0, branch);
-  if (!drops) return at::addcmul(shortcut, x, scale);  // the same sum in one pass over memory
-  return shortcut + drop_path(scale * x, drop_path_rate, true);
+  torch::Tensor scale;
+  if (layer_scale_parameters.defined()) scale = layer_scale_parameters.select(0, branch);
+  return add_branch(shortcut, x, scale, drop_path_rate, is_training());
 }
 
 }  // namespace vizoo::nn

@@ -103,7 +103,7 @@ class NeighborhoodLayerImpl : public torch::nn::Module {
 
  private:
   // shortcut + drop_path(layer_scale * branch), `branch` 0 for attention, 1 for the MLP.
-  torch::Tensor add(const torch::Tensor& shortcut, torch::Tensor x, int64_t branch) const;
+  torch::Tensor add(const torch::Tensor& shortcut, const torch::Tensor& x, int64_t branch) const;
 };
 TORCH_MODULE(NeighborhoodLayer);
 

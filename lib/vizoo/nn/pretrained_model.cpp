@@ -72,6 +72,15 @@ void PretrainedModelImpl::initialize_weights() {
   initialize_children_first(*this, *this);
 }
 
+NamedTensors PretrainedModelImpl::call_named(const std::string& method,
+                                             const NamedArguments& arguments,
+                                             const ForwardOptions& options) {
+  if (method == "forward") return forward_named(arguments, options);
+  std::string known;
+  for (const auto& name : method_names()) known += (known.empty() ? "" : ", ") + name;
+  throw UsageError("model", class_name(), "one of the methods " + known, quote(method));
+}
+
 NamedTensors VisionModelImpl::forward_named(const NamedArguments& arguments,
                                             const ForwardOptions& options) {
   return forward_pixels(*this, arguments, options);
@@ -98,25 +107,27 @@ void PretrainedModelImpl::check_inputs(const torch::Tensor& pixel_values,
                                        int64_t num_channels,
                                        int64_t least_size) const {
   check_options(options);
+  check_pixel_values(pixel_values, num_channels, least_size);
+}
+
+void check_pixel_values(const torch::Tensor& pixel_values,
+                        int64_t num_channels,
+                        int64_t least_size,
+                        const char* name) {
   if (!pixel_values.defined()) {
-    throw ShapeError("model", "pixel_values", "a tensor [B, num_channels, H, W]", "none");
+    throw ShapeError("model", name, "a tensor [B, num_channels, H, W]", "none");
   }
   const auto got = describe_tensor(pixel_values);
   if (pixel_values.dim() != 4 || !pixel_values.is_floating_point()) {
-    throw ShapeError(
-        "model", "pixel_values", "a floating-point tensor [B, num_channels, H, W]", got);
+    throw ShapeError("model", name, "a floating-point tensor [B, num_channels, H, W]", got);
   }
   if (pixel_values.size(1) != num_channels) {
-    throw ShapeError("model",
-                     "pixel_values",
-                     std::to_string(num_channels) + " channels, as /num_channels says",
-                     got);
+    throw ShapeError(
+        "model", name, std::to_string(num_channels) + " channels, as /num_channels says", got);
   }
   if (pixel_values.size(2) < least_size || pixel_values.size(3) < least_size) {
-    throw ShapeError("model",
-                     "pixel_values",
-                     "a height and width of at least " + std::to_string(least_size),
-                     got);
+    throw ShapeError(
+        "model", name, "a height and width of at least " + std::to_string(least_size), got);
   }
 }
 

@@ -65,9 +65,10 @@ class PretrainedModelImpl : public torch::nn::Module {
   /// norms 1 and 0; what is nn::SelfInitializing as it says.
   virtual void initialize_module(torch::nn::Module& module) const;
 
-  /// Whether a checkpoint's key names a buffer that upstream once saved and this model derives: it
-  /// is left out without a warning.
-  virtual bool is_derived_key(const std::string& /*key*/) const { return false; }
+  /// Whether a checkpoint's key is left out without a warning: a buffer that upstream once saved
+  /// and this model derives, or what belongs to a larger model of which this is one part. `key` is
+  /// empty for what belongs to a head around this model.
+  virtual bool is_ignored_key(const std::string& /*key*/) const { return false; }
 
   /// Names of the tensors that forward takes, as Transformers' keyword arguments.
   virtual std::vector<std::string> argument_names() const = 0;
@@ -77,6 +78,14 @@ class PretrainedModelImpl : public torch::nn::Module {
   virtual NamedTensors forward_named(const NamedArguments& arguments,
                                      const ForwardOptions& options) = 0;
 
+  /// Names of the methods that `call_named` knows, "forward" first.
+  virtual std::vector<std::string> method_names() const { return {"forward"}; }
+
+  /// As forward_named, for any of `method_names()`. Throws UsageError for another name.
+  virtual NamedTensors call_named(const std::string& method,
+                                  const NamedArguments& arguments,
+                                  const ForwardOptions& options);
+
  protected:
   /// Upstream's `post_init`: initialises every submodule, children first, except whole models
   /// inside this one, which have done it in their own constructor. Does nothing under NoInitGuard.
@@ -85,8 +94,7 @@ class PretrainedModelImpl : public torch::nn::Module {
   /// Throws UsageError for a tensor among the options that is not in `argument_names()`.
   void check_options(const ForwardOptions& options) const;
 
-  /// What every forward of pixels begins with: check_options, and ShapeError unless `pixel_values`
-  /// is a floating-point tensor [B, num_channels, H, W] with H and W of at least `least_size`.
+  /// What every forward of pixels alone begins with: check_options and check_pixel_values.
   void check_inputs(const torch::Tensor& pixel_values,
                     const ForwardOptions& options,
                     int64_t num_channels,
@@ -145,6 +153,13 @@ class BackboneImpl : public PretrainedModelImpl {
   /// Channels of each returned feature map.
   virtual std::vector<int64_t> channels() const = 0;
 };
+
+/// Throws ShapeError, which calls the tensor `name`, unless it is a floating-point one [B,
+/// num_channels, H, W] with H and W of at least `least_size`.
+void check_pixel_values(const torch::Tensor& pixel_values,
+                        int64_t num_channels,
+                        int64_t least_size,
+                        const char* name = "pixel_values");
 
 /// dtype and sizes for a message: "Float [2, 3, 4]".
 std::string describe_tensor(const torch::Tensor& tensor);

@@ -30,6 +30,18 @@ at::Tensor grid_distance_bias(const at::Tensor& attention_biases,
   return op.call(attention_biases, resolution, stride);
 }
 
+at::Tensor unflatten_batch_like(const at::Tensor& input, const at::Tensor& reference) {
+  static const auto op = find_op<decltype(unflatten_batch_like)>("vizoo::unflatten_batch_like");
+  return op.call(input, reference);
+}
+
+at::Tensor unflatten_patches(const at::Tensor& patches,
+                             const at::Tensor& pixel_values,
+                             int64_t patch_size) {
+  static const auto op = find_op<decltype(unflatten_patches)>("vizoo::unflatten_patches");
+  return op.call(patches, pixel_values, patch_size);
+}
+
 namespace composite {
 
 at::Tensor average_pool2d(const at::Tensor& input, int64_t kernel_size) {
@@ -145,6 +157,47 @@ at::Tensor grid_distance_bias(const at::Tensor& attention_biases,
           .flatten(2, 3)
           .flatten(0, 1);
   return attention_biases.index({at::indexing::Slice(), index});
+}
+
+at::Tensor unflatten_batch_like(const at::Tensor& input, const at::Tensor& reference) {
+  constexpr const char* kOp = "[unflatten_batch_like] ";
+  TORCH_CHECK(reference.dim() >= 1 && reference.sym_size(0) >= 1,
+              kOp,
+              "reference: expected at least one row, got ",
+              reference.sym_sizes(),
+              ".");
+  const auto batch = reference.sym_size(0);
+  TORCH_CHECK(input.dim() >= 1 && input.sym_size(0) % batch == 0,
+              kOp,
+              "input: expected a multiple of ",
+              batch,
+              " rows, got ",
+              input.sym_sizes(),
+              ".");
+  return input.unflatten_symint(0, {batch, input.sym_size(0) / batch});
+}
+
+at::Tensor unflatten_patches(const at::Tensor& patches,
+                             const at::Tensor& pixel_values,
+                             int64_t patch_size) {
+  constexpr const char* kOp = "[unflatten_patches] ";
+  TORCH_CHECK(pixel_values.dim() == 4,
+              kOp,
+              "pixel_values: expected a tensor [B, C, H, W], got ",
+              pixel_values.sym_sizes(),
+              ".");
+  TORCH_CHECK(
+      patch_size >= 1, kOp, "patch_size: expected an integer of at least 1, got ", patch_size, ".");
+  const auto height = pixel_values.sym_size(2) / patch_size;
+  const auto width = pixel_values.sym_size(3) / patch_size;
+  TORCH_CHECK(patches.dim() == 3 && patches.sym_size(1) == height * width,
+              kOp,
+              "patches: expected a tensor [B, ",
+              height * width,
+              ", C], got ",
+              patches.sym_sizes(),
+              ".");
+  return patches.unflatten_symint(1, {height, width});
 }
 
 }  // namespace composite

@@ -47,6 +47,17 @@ at::Tensor grid_distance_bias(const at::Tensor& attention_biases,
                               int64_t resolution,
                               int64_t stride);
 
+/// The rows of a batch that belong together: [B Q, ...] -> [B, Q, ...], a view with B =
+/// reference.size(0). Throws c10::Error unless B divides the number of rows.
+at::Tensor unflatten_batch_like(const at::Tensor& input, const at::Tensor& reference);
+
+/// The patches of images as a map: [B, (H / p) (W / p), C] -> [B, H / p, W / p, C], a view, for
+/// pixel_values [B, channels, H, W] and p = patch_size, quotients rounded down. Throws c10::Error
+/// for another number of patches.
+at::Tensor unflatten_patches(const at::Tensor& patches,
+                             const at::Tensor& pixel_values,
+                             int64_t patch_size);
+
 namespace composite {
 
 at::Tensor average_pool2d(const at::Tensor& input, int64_t kernel_size);
@@ -58,6 +69,10 @@ at::Tensor interpolate_position_embeddings(const at::Tensor& position_embeddings
 at::Tensor grid_distance_bias(const at::Tensor& attention_biases,
                               int64_t resolution,
                               int64_t stride);
+at::Tensor unflatten_batch_like(const at::Tensor& input, const at::Tensor& reference);
+at::Tensor unflatten_patches(const at::Tensor& patches,
+                             const at::Tensor& pixel_values,
+                             int64_t patch_size);
 
 }  // namespace composite
 }  // namespace vizoo::ops

@@ -2,64 +2,16 @@
 
 // Neighborhood attention on CPU tensors. Arguments are checked already (na2d_checks.h).
 
-#include <ATen/core/Tensor.h>
-
-#include <optional>
-#include <tuple>
+#include "vizoo/ops/na2d_signatures.h"
 
 namespace vizoo::ops::cpu {
 
-at::Tensor na2d(const at::Tensor& query,
-                const at::Tensor& key,
-                const at::Tensor& value,
-                const std::optional<at::Tensor>& rpb,
-                at::IntArrayRef kernel_size,
-                at::IntArrayRef dilation,
-                double scale);
-
-std::tuple<at::Tensor, at::Tensor> na2d_forward(const at::Tensor& query,
-                                                const at::Tensor& key,
-                                                const at::Tensor& value,
-                                                const std::optional<at::Tensor>& rpb,
-                                                at::IntArrayRef kernel_size,
-                                                at::IntArrayRef dilation,
-                                                double scale);
-
-std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> na2d_backward(
-    const at::Tensor& grad_out,
-    const at::Tensor& query,
-    const at::Tensor& key,
-    const at::Tensor& value,
-    const std::optional<at::Tensor>& rpb,
-    const at::Tensor& out,
-    const at::Tensor& lse,
-    at::IntArrayRef kernel_size,
-    at::IntArrayRef dilation,
-    double scale);
-
-at::Tensor na2d_qk(const at::Tensor& query,
-                   const at::Tensor& key,
-                   const std::optional<at::Tensor>& rpb,
-                   at::IntArrayRef kernel_size,
-                   at::IntArrayRef dilation);
-
-std::tuple<at::Tensor, at::Tensor, at::Tensor> na2d_qk_backward(
-    const at::Tensor& grad_attn,
-    const at::Tensor& query,
-    const at::Tensor& key,
-    const std::optional<at::Tensor>& rpb,
-    at::IntArrayRef kernel_size,
-    at::IntArrayRef dilation);
-
-at::Tensor na2d_av(const at::Tensor& attn,
-                   const at::Tensor& value,
-                   at::IntArrayRef kernel_size,
-                   at::IntArrayRef dilation);
-
-std::tuple<at::Tensor, at::Tensor> na2d_av_backward(const at::Tensor& grad_out,
-                                                    const at::Tensor& attn,
-                                                    const at::Tensor& value,
-                                                    at::IntArrayRef kernel_size,
-                                                    at::IntArrayRef dilation);
+signature::Na2d na2d;
+signature::Na2dForward na2d_forward;
+signature::Na2dBackward na2d_backward;
+signature::Na2dQk na2d_qk;
+signature::Na2dQkBackward na2d_qk_backward;
+signature::Na2dAv na2d_av;
+signature::Na2dAvBackward na2d_av_backward;
 
 }  // namespace vizoo::ops::cpu

@@ -60,6 +60,11 @@ TORCH_LIBRARY(vizoo, library) {
       TORCH_FN(vizoo::ops::composite::interpolate_position_embeddings));
   library.def("grid_distance_bias(Tensor attention_biases, int resolution, int stride) -> Tensor",
               TORCH_FN(vizoo::ops::composite::grid_distance_bias));
+  library.def("unflatten_batch_like(Tensor(a) input, Tensor reference) -> Tensor(a)",
+              TORCH_FN(vizoo::ops::composite::unflatten_batch_like));
+  library.def(
+      "unflatten_patches(Tensor(a) patches, Tensor pixel_values, int patch_size) -> Tensor(a)",
+      TORCH_FN(vizoo::ops::composite::unflatten_patches));
 }
 
 TORCH_LIBRARY_IMPL(vizoo, CPU, library) { vizoo::ops::register_device_kernels(library); }

@@ -8,6 +8,7 @@
 #include "vizoo/vision/bit_image_processor.h"
 #include "vizoo/vision/convnext_image_processor.h"
 #include "vizoo/vision/levit_image_processor.h"
+#include "vizoo/vision/owlv2_image_processor.h"
 #include "vizoo/vision/poolformer_image_processor.h"
 #include "vizoo/vision/processor_json.h"
 #include "vizoo/vision/vit_image_processor.h"
@@ -40,6 +41,7 @@ const std::vector<Entry>& entries() {
       entry<PoolFormerImageProcessor, PoolFormerImageProcessorConfig>("PoolFormer", {"poolformer"}),
       entry<LevitImageProcessor, LevitImageProcessorConfig>("Levit", {"levit"}),
       entry<BitImageProcessor, BitImageProcessorConfig>("Bit", {"dinov2"}),
+      entry<Owlv2ImageProcessor, Owlv2ImageProcessorConfig>("Owlv2", {"owlv2"}),
   };
   return table;
 }

@@ -66,19 +66,6 @@ std::optional<ImageSize> padded_size(const std::vector<WorkImage>& images,
   return target;
 }
 
-bool same_form(const std::vector<WorkImage>& images, const std::optional<ImageSize>& padded) {
-  const auto shape = [&](const WorkImage& image) {
-    return out_shape(image, padded.value_or(size_of(image)), ChannelDimension::first);
-  };
-  for (const WorkImage& image : images) {
-    if (shape(image) != shape(images[0]) || image.bytes.empty() != images[0].bytes.empty() ||
-        (image.bytes.empty() && image.floating.scalar_type() != images[0].floating.scalar_type())) {
-      return false;
-    }
-  }
-  return true;
-}
-
 void write_image(const WorkImage& image,
                  const ProcessorSettings& settings,
                  const PreprocessOptions& options,
@@ -124,48 +111,59 @@ at::ScalarType out_type(const WorkImage& image,
   return changed ? at::kFloat : at::kByte;
 }
 
-void move_to(const at::Device& device, BatchFeature& feature) {
+}  // namespace
+
+BatchFeature empty_batch(const std::vector<ImageForm>& forms, const PreprocessOptions& options) {
+  const auto same = [&](const ImageForm& form) {
+    return form.shape == forms[0].shape && form.type == forms[0].type;
+  };
+  const bool stackable = std::all_of(forms.begin(), forms.end(), same);
+  if (!stackable && options.return_form() == ReturnForm::stacked) {
+    const auto& shape = forms[0].shape;
+    const size_t axis = options.data_format() == ChannelDimension::first ? 1 : 0;
+    throw ShapeError("processor",
+                     "images",
+                     "images of one size after processing",
+                     size_text({shape[axis], shape[axis + 1]}) + " and others",
+                     "Resize them, or ask for a list");
+  }
+  BatchFeature feature;
+  if (stackable && options.return_form() != ReturnForm::list) {
+    std::vector<int64_t> shape = forms[0].shape;
+    shape.insert(shape.begin(), static_cast<int64_t>(forms.size()));
+    feature.pixel_values = at::empty(shape, forms[0].type);
+    feature.images = feature.pixel_values.unbind(0);
+    return feature;
+  }
+  for (const ImageForm& form : forms) feature.images.push_back(at::empty(form.shape, form.type));
+  return feature;
+}
+
+void finish_batch(BatchFeature& feature, const PreprocessOptions& options) {
+  if (!options.device()) return;
   if (feature.pixel_values.defined()) {
-    feature.pixel_values = feature.pixel_values.to(device);
+    feature.pixel_values = feature.pixel_values.to(*options.device());
     feature.images = feature.pixel_values.unbind(0);
     return;
   }
-  for (at::Tensor& image : feature.images) image = image.to(device);
+  for (at::Tensor& image : feature.images) image = image.to(*options.device());
 }
-
-}  // namespace
 
 BatchFeature assemble(const std::vector<WorkImage>& images,
                       const ProcessorSettings& settings,
                       const PreprocessOptions& options,
                       ImageBackend backend) {
-  BatchFeature feature;
-  const ChannelDimension layout = options.data_format();
   const std::optional<ImageSize> padded = padded_size(images, settings);
-  const bool stackable = same_form(images, padded);
-  const auto shape_of = [&](const WorkImage& image) {
-    return out_shape(image, padded.value_or(size_of(image)), layout);
-  };
-  if (!stackable && options.return_form() == ReturnForm::stacked) {
-    throw ShapeError("processor",
-                     "images",
-                     "images of one size after processing",
-                     size_text(size_of(images[0])) + " and others",
-                     "Resize them, or ask for a list");
+  std::vector<ImageForm> forms;
+  for (const WorkImage& image : images) {
+    forms.push_back({out_shape(image, padded.value_or(size_of(image)), options.data_format()),
+                     out_type(image, settings, backend)});
   }
-  if (stackable && options.return_form() != ReturnForm::list) {
-    std::vector<int64_t> shape = shape_of(images[0]);
-    shape.insert(shape.begin(), static_cast<int64_t>(images.size()));
-    feature.pixel_values = at::empty(shape, out_type(images[0], settings, backend));
-  }
+  BatchFeature feature = empty_batch(forms, options);
   for (size_t i = 0; i < images.size(); ++i) {
-    at::Tensor out = feature.pixel_values.defined()
-                         ? feature.pixel_values.select(0, static_cast<int64_t>(i))
-                         : at::empty(shape_of(images[i]), out_type(images[i], settings, backend));
-    write_image(images[i], settings, options, backend, out);
-    feature.images.push_back(std::move(out));
+    write_image(images[i], settings, options, backend, feature.images[i]);
   }
-  if (options.device()) move_to(*options.device(), feature);
+  finish_batch(feature, options);
   return feature;
 }
 

@@ -36,12 +36,10 @@ ImageGeometry BitImageProcessor::geometry(const ImageSize& image,
                                           const ProcessorSettings& settings) const {
   const auto crop = center_crop_size(settings);
   if (!settings.do_resize) return {std::nullopt, crop};
+  if (backend == ImageBackend::Torchvision) return {torchvision_size(image, settings.size), crop};
   const auto edge = settings.size.find("shortest_edge");
-  if (edge == settings.size.end())
+  if (edge == settings.size.end()) {
     return {height_and_width(settings.size, "/size", kResizeKeys), crop};
-  const auto longest = settings.size.find("longest_edge");
-  if (backend == ImageBackend::Torchvision && longest != settings.size.end()) {
-    return {bounded_edge_size(image, edge->second, longest->second), crop};
   }
   return {shortest_edge_size(image, edge->second), crop};
 }

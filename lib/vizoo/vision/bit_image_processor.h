@@ -20,7 +20,7 @@ struct BitImageProcessorConfig : CroppingAttributes {
 ///
 /// {shortest_edge: s} resizes the shorter side to s, {height, width} warps to just that; then the
 /// centre crop_size is cut out. do_convert_rgb makes images of one, two or four channels RGB first;
-/// tensors are taken as they are. The Torchvision backend also takes {shortest_edge, longest_edge},
+/// tensors are taken as they are. The Torchvision backend takes all that `torchvision_size` does,
 /// do_pad and pad_size.
 class BitImageProcessor : public ImageProcessor {
  public:

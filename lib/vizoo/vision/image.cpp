@@ -21,7 +21,7 @@ void fail_truncated(const ImageFile& file, std::string_view format) {
 void check_size(const ImageFile& file,
                 uint64_t width,
                 uint64_t height,
-                const DecodeOptions& options) {
+                const ImageDecodeOptions& options) {
   const std::string size = std::to_string(width) + " x " + std::to_string(height);
   if (width == 0 || height == 0) fail(file, "at least one pixel", size);
   const auto limit = static_cast<uint64_t>(std::max<int64_t>(options.max_pixels, 0));
@@ -83,7 +83,7 @@ std::string_view other_format(std::string_view bytes) {
   return "something else";
 }
 
-DecodedImage decode(const ImageFile& file, const DecodeOptions& options) {
+DecodedImage decode(const ImageFile& file, const ImageDecodeOptions& options) {
   const std::string_view bytes = file.bytes;
   if (bytes.empty()) detail::fail(file, "an image", "an empty file");
   if (starts_with(bytes, "\xFF\xD8")) return detail::decode_jpeg(file, options);
@@ -142,7 +142,9 @@ std::string read_bytes(const std::filesystem::path& path, const std::string& nam
 
 }  // namespace
 
-cv::Mat decode_image(std::string_view bytes, std::string_view name, const DecodeOptions& options) {
+cv::Mat decode_image(std::string_view bytes,
+                     std::string_view name,
+                     const ImageDecodeOptions& options) {
   const ImageFile file{bytes, printable(name)};
   try {
     const DecodedImage decoded = decode(file, options);
@@ -155,7 +157,7 @@ cv::Mat decode_image(std::string_view bytes, std::string_view name, const Decode
   }
 }
 
-cv::Mat read_image(const std::filesystem::path& path, const DecodeOptions& options) {
+cv::Mat read_image(const std::filesystem::path& path, const ImageDecodeOptions& options) {
   const std::string name = path.string();
   return decode_image(read_bytes(path, printable(name)), name, options);
 }

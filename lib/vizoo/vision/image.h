@@ -12,7 +12,7 @@
 namespace vizoo {
 
 /// How an image file becomes pixels.
-struct DecodeOptions {
+struct ImageDecodeOptions {
   /// Turn the image upright by its EXIF orientation, as Transformers' pipelines do. Off by default:
   /// the processors see what `PIL.Image.open` gives, which ignores the tag.
   bool apply_exif_orientation = false;
@@ -30,12 +30,12 @@ struct DecodeOptions {
 /// Not read: animated WebP, lossless or 12-bit JPEG, run-length encoded BMP, BigTIFF, and TIFF with
 /// other compressions than none, LZW, Deflate and PackBits. Of several images in a TIFF the first.
 /// Throws ImageError: `[image] photo.jpg: expected ..., got ...`.
-cv::Mat read_image(const std::filesystem::path& path, const DecodeOptions& options = {});
+cv::Mat read_image(const std::filesystem::path& path, const ImageDecodeOptions& options = {});
 
 /// As read_image for a file held in memory; `name` stands in the messages.
 cv::Mat decode_image(std::string_view bytes,
                      std::string_view name,
-                     const DecodeOptions& options = {});
+                     const ImageDecodeOptions& options = {});
 
 /// A view of an 8-bit matrix of 1 to 4 channels. Throws ImageError for other depths and for empty
 /// matrices.

@@ -25,7 +25,7 @@ struct Layout {
   std::array<std::array<uint8_t, 3>, 256> palette{};
 };
 
-Layout read_layout(const ImageFile& file, const DecodeOptions& options) {
+Layout read_layout(const ImageFile& file, const ImageDecodeOptions& options) {
   ByteReader reader(file.bytes, /*little_endian=*/true);
   Layout layout;
   layout.data_offset = reader.u32(10);
@@ -106,7 +106,7 @@ void read_row(const Layout& layout, const uint8_t* row, uint8_t* out) {
 
 }  // namespace
 
-DecodedImage decode_bmp(const ImageFile& file, const DecodeOptions& options) {
+DecodedImage decode_bmp(const ImageFile& file, const ImageDecodeOptions& options) {
   const Layout layout = read_layout(file, options);
   DecodedImage decoded;
   decoded.pixels.create(static_cast<int>(layout.height), static_cast<int>(layout.width), CV_8UC3);

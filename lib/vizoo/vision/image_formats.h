@@ -23,11 +23,11 @@ struct DecodedImage {
   int orientation = 1;
 };
 
-DecodedImage decode_jpeg(const ImageFile& file, const DecodeOptions& options);
-DecodedImage decode_png(const ImageFile& file, const DecodeOptions& options);
-DecodedImage decode_bmp(const ImageFile& file, const DecodeOptions& options);
-DecodedImage decode_webp(const ImageFile& file, const DecodeOptions& options);
-DecodedImage decode_tiff(const ImageFile& file, const DecodeOptions& options);
+DecodedImage decode_jpeg(const ImageFile& file, const ImageDecodeOptions& options);
+DecodedImage decode_png(const ImageFile& file, const ImageDecodeOptions& options);
+DecodedImage decode_bmp(const ImageFile& file, const ImageDecodeOptions& options);
+DecodedImage decode_webp(const ImageFile& file, const ImageDecodeOptions& options);
+DecodedImage decode_tiff(const ImageFile& file, const ImageDecodeOptions& options);
 
 /// Orientation in a TIFF-structured EXIF block, 1 if there is none or it makes no sense.
 int exif_orientation(std::string_view exif);
@@ -42,7 +42,7 @@ int exif_orientation(std::string_view exif);
 void check_size(const ImageFile& file,
                 uint64_t width,
                 uint64_t height,
-                const DecodeOptions& options);
+                const ImageDecodeOptions& options);
 
 /// Bounds-checked little- and big-endian reads; an offset beyond the end gives 0 and clears `ok`.
 class ByteReader {

@@ -178,7 +178,7 @@ void check_data_size(const ImageFile& file, const jpeg_decompress_struct& info) 
 
 }  // namespace
 
-DecodedImage decode_jpeg(const ImageFile& file, const DecodeOptions& options) {
+DecodedImage decode_jpeg(const ImageFile& file, const ImageDecodeOptions& options) {
   Reader reader(file);
   reader.read_header(options.apply_exif_orientation);
   const jpeg_decompress_struct& info = reader.info();

@@ -156,7 +156,7 @@ void grey16_to_rgb(const cv::Mat& grey, cv::Mat& out) {
 
 }  // namespace
 
-DecodedImage decode_png(const ImageFile& file, const DecodeOptions& options) {
+DecodedImage decode_png(const ImageFile& file, const ImageDecodeOptions& options) {
   // The header's own numbers first: an absurd size is told as such, whatever else is wrong.
   ByteReader header(file.bytes, /*little_endian=*/false);
   const uint32_t width = header.u32(kSignatureBytes + 8);

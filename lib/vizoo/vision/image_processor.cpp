@@ -38,18 +38,23 @@ ProcessorSettings merge(ProcessorSettings settings, const PreprocessOptions& opt
     take(settings.do_pad, options.do_pad());
     take(settings.pad_size, options.pad_size());
   }
+  if (settings.pad_value) take(settings.pad_value, options.pad_value());
   return settings;
+}
+
+void check_finite(double value, const char* subject) {
+  if (std::isfinite(value)) return;
+  std::ostringstream got;
+  got << value;
+  throw ConfigError("processor", subject, "a finite number", got.str());
 }
 
 void check_settings(const ProcessorSettings& settings) {
   check_size_dict(settings.size, "/size");
   if (settings.crop_size) check_size_dict(*settings.crop_size, "/crop_size");
   if (settings.crop_pct) check_crop_pct(*settings.crop_pct, "/crop_pct");
-  if (!std::isfinite(settings.rescale_factor)) {
-    std::ostringstream got;
-    got << settings.rescale_factor;
-    throw ConfigError("processor", "/rescale_factor", "a finite number", got.str());
-  }
+  check_finite(settings.rescale_factor, "/rescale_factor");
+  check_finite(settings.pad_value.value_or(0), "/pad_value");
   if (settings.pad_size) check_size_dict(*settings.pad_size, "/pad_size");
   if (settings.pad_size && settings.do_pad.value_or(false)) {
     check_crop_size(height_and_width(*settings.pad_size, "/pad_size"), "/pad_size");
@@ -85,10 +90,8 @@ BatchFeature ImageProcessor::operator()(const std::vector<cv::Mat>& images,
   for (size_t i = 0; i < images.size(); ++i) {
     image_view(images[i]);  // throws for what is not an 8-bit image
     work[i].bytes = settings.do_convert_rgb.value_or(false) ? detail::to_rgb(images[i]) : images[i];
-    detail::apply_geometry(
-        work[i], geometry(detail::size_of(work[i]), settings), settings, backend, pass_order);
   }
-  return detail::assemble(work, settings, options, backend);
+  return process(work, settings, options);
 }
 
 BatchFeature ImageProcessor::operator()(const at::Tensor& image,
@@ -111,10 +114,18 @@ BatchFeature ImageProcessor::operator()(const std::vector<at::Tensor>& images,
   std::vector<at::Tensor> keep_alive(images.size());
   for (size_t i = 0; i < images.size(); ++i) {
     work.push_back(detail::work_image(detail::supported_tensor(images[i]), layout, keep_alive[i]));
-    detail::apply_geometry(
-        work[i], geometry(detail::size_of(work[i]), settings), settings, backend, pass_order);
   }
-  return detail::assemble(work, settings, options, backend);
+  return process(work, settings, options);
+}
+
+BatchFeature ImageProcessor::process(std::vector<WorkImage>& images,
+                                     const ProcessorSettings& settings,
+                                     const PreprocessOptions& options) const {
+  for (WorkImage& image : images) {
+    detail::apply_geometry(
+        image, geometry(detail::size_of(image), settings), settings, backend, pass_order);
+  }
+  return detail::assemble(images, settings, options, backend);
 }
 
 std::string ImageProcessor::to_json() const {

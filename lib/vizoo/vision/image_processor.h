@@ -19,6 +19,10 @@
 
 namespace vizoo {
 
+namespace detail {
+struct WorkImage;
+}
+
 /// In which form a batch is returned.
 enum class ReturnForm {
   automatic,  ///< stacked if all images came out in one size, else a list
@@ -62,6 +66,8 @@ struct PreprocessOptions {
   /// or, without it, to the largest height and width of the call.
   TORCH_ARG(std::optional<bool>, do_pad);
   TORCH_ARG(std::optional<SizeDict>, pad_size);
+  /// Of processors that pad with another value than zero: OWLv2, whose do_pad makes squares.
+  TORCH_ARG(std::optional<double>, pad_value);
   /// Where the result goes. The work is done on the CPU whatever it says, so that the pixels do not
   /// depend on it (torchvision's CUDA resize differs from its CPU one by a grey level).
   TORCH_ARG(std::optional<at::Device>, device);
@@ -95,6 +101,7 @@ struct ProcessorSettings {
   std::optional<bool> do_convert_rgb;
   std::optional<bool> do_pad;
   std::optional<SizeDict> pad_size;
+  std::optional<double> pad_value;
 };
 
 /// Where an image of a given size goes: resized to `resize`, then cropped around the centre.
@@ -106,8 +113,8 @@ struct ImageGeometry {
 /// Base of the image processors: images in, `pixel_values` out, in the order resize, centre crop,
 /// rescale, normalise, channels first.
 ///
-/// A processor of another family is a struct of its attributes and the three virtual functions at
-/// the end of this class. Objects are immutable while they process: many threads may share one.
+/// A processor of another family is a struct of its attributes and the virtual functions at the end
+/// of this class. Objects are immutable while they process: many threads may share one.
 class ImageProcessor {
  public:
   virtual ~ImageProcessor();
@@ -152,6 +159,13 @@ class ImageProcessor {
   /// ConfigError for settings that the class cannot take.
   virtual ImageGeometry geometry(const ImageSize& image,
                                  const ProcessorSettings& settings) const = 0;
+
+  /// What becomes of images whose settings and call have been checked: at least one, RGB if so
+  /// settings.do_convert_rgb. By default they are resized and cropped as `geometry` says, then
+  /// rescaled, normalised and padded; a processor with steps of another order replaces this.
+  virtual BatchFeature process(std::vector<detail::WorkImage>& images,
+                               const ProcessorSettings& settings,
+                               const PreprocessOptions& options) const;
 
   /// The attributes as JSON text, without `image_processor_type`.
   virtual std::string attributes_json() const = 0;

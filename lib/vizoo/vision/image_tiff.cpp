@@ -330,7 +330,7 @@ void read_pixels(const ImageFile& file, const Layout& layout, cv::Mat& image) {
 
 }  // namespace
 
-DecodedImage decode_tiff(const ImageFile& file, const DecodeOptions& options) {
+DecodedImage decode_tiff(const ImageFile& file, const ImageDecodeOptions& options) {
   if (file.bytes.size() < 8) fail_truncated(file, "TIFF");
   Directory directory(file);
   Layout layout;

@@ -73,12 +73,6 @@ cv::Mat resize_pillow(const cv::Mat& image,
   return out;
 }
 
-bool has_native_uint8_bilinear() {
-  const std::string capability = at::get_cpu_capability();
-  return capability.find("AVX2") != std::string::npos ||
-         capability.find("AVX512") != std::string::npos;
-}
-
 at::Tensor channel_values(const std::vector<double>& values,
                           const at::Tensor& image,
                           int64_t channels,
@@ -94,6 +88,12 @@ at::Tensor channel_values(const std::vector<double>& values,
 }
 
 }  // namespace
+
+bool has_native_uint8_bilinear() {
+  const std::string capability = at::get_cpu_capability();
+  return capability.find("AVX2") != std::string::npos ||
+         capability.find("AVX512") != std::string::npos;
+}
 
 SizeDict size_dict(int64_t size, bool default_to_square) {
   if (default_to_square) return {{"height", size}, {"width", size}};
@@ -112,13 +112,16 @@ std::string key_text(const SizeDict& size) {
 
 void check_size_dict(const SizeDict& size, const std::string& subject) {
   const std::string keys = key_text(size);
-  static const char* const kKeySets[] = {
-      "{height, width}", "{shortest_edge}", "{longest_edge, shortest_edge}", "{longest_edge}"};
+  static const char* const kKeySets[] = {"{height, width}",
+                                         "{shortest_edge}",
+                                         "{longest_edge, shortest_edge}",
+                                         "{longest_edge}",
+                                         "{max_height, max_width}"};
   if (std::find(std::begin(kKeySets), std::end(kKeySets), keys) == std::end(kKeySets)) {
     throw ConfigError("processor",
                       subject,
-                      "the keys {height, width}, {shortest_edge}, {shortest_edge, longest_edge} "
-                      "or {longest_edge}",
+                      "the keys {height, width}, {shortest_edge}, {shortest_edge, longest_edge}, "
+                      "{longest_edge} or {max_height, max_width}",
                       keys);
   }
   for (const auto& [key, value] : size) {
@@ -174,6 +177,27 @@ ImageSize bounded_edge_size(const ImageSize& image, int64_t shortest_edge, int64
   if (shorter == static_cast<double>(edge)) return image;
   const auto other = static_cast<int64_t>(std::min(scale * longer / shorter, 1e15));
   return width < height ? ImageSize{other, edge} : ImageSize{edge, other};
+}
+
+ImageSize size_within(const ImageSize& image, int64_t max_height, int64_t max_width) {
+  const auto height = static_cast<double>(image.height);
+  const auto width = static_cast<double>(image.width);
+  const double scale =
+      std::min(static_cast<double>(max_height) / height, static_cast<double>(max_width) / width);
+  return {static_cast<int64_t>(height * scale), static_cast<int64_t>(width * scale)};
+}
+
+ImageSize torchvision_size(const ImageSize& image, const SizeDict& size) {
+  const auto max_height = size.find("max_height");
+  if (max_height != size.end()) return size_within(image, max_height->second, size.at("max_width"));
+  const auto shortest = size.find("shortest_edge");
+  if (shortest == size.end()) {
+    return height_and_width(
+        size, "/size", "the key shortest_edge, height and width, or max_height and max_width");
+  }
+  const auto longest = size.find("longest_edge");
+  if (longest == size.end()) return shortest_edge_size(image, shortest->second);
+  return bounded_edge_size(image, shortest->second, longest->second);
 }
 
 CropAxis center_crop_axis(int64_t size, int64_t crop, ImageBackend backend) {

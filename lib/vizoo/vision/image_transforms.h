@@ -41,7 +41,7 @@ struct EnumNames<ChannelDimension> {
 };
 
 /// A `size` as the JSON file holds it: {height, width}, {shortest_edge},
-/// {shortest_edge, longest_edge} or {longest_edge}.
+/// {shortest_edge, longest_edge}, {longest_edge} or {max_height, max_width}.
 using SizeDict = std::map<std::string, int64_t>;
 
 /// Height and width, in this order.
@@ -83,6 +83,16 @@ ImageSize shortest_edge_size(const ImageSize& image, int64_t shortest_edge);
 /// that one, and the shorter edge is rounded half to even. Source: image_transforms.py of
 /// Transformers 5.17, get_size_with_aspect_ratio.
 ImageSize bounded_edge_size(const ImageSize& image, int64_t shortest_edge, int64_t longest_edge);
+
+/// The largest size of `image`'s proportions within max_height x max_width, sides truncated;
+/// smaller images grow. Source: image_utils.py of Transformers 5.17,
+/// get_image_size_for_max_height_width.
+ImageSize size_within(const ImageSize& image, int64_t max_height, int64_t max_width);
+
+/// The size that Transformers' torchvision backend resizes `image` to: one of the three above or
+/// {height, width}, as the keys of `size` say. Throws ConfigError for other keys. Source:
+/// image_processing_backends.py of Transformers 5.17, TorchvisionBackend.resize.
+ImageSize torchvision_size(const ImageSize& image, const SizeDict& size);
 
 /// One axis of a centre crop: `out_length` pixels, of which [target, target + length) come from
 /// [source, source + length) of the image and the rest are zero.
@@ -133,6 +143,10 @@ at::Tensor to_channel_dimension(const at::Tensor& image,
 /// image of height 1 or 3 with channels last is misread. Throws ImageError if neither fits or the
 /// image has not three dimensions.
 ChannelDimension infer_channel_dimension(const at::Tensor& image);
+
+/// Whether ATen resizes uint8 bilinearly as such on this processor; torchvision goes through
+/// float32 elsewhere.
+bool has_native_uint8_bilinear();
 
 /// torchvision's v2 `resize(antialias=True)` of one image [C, H, W], uint8 or floating, on the CPU.
 /// bilinear and bicubic: `at::_upsample_*2d_aa`, for uint8 in its own fixed-point arithmetic; as in

@@ -38,7 +38,7 @@ cv::Mat decode_frame(const ImageFile& file, int width, int height) {
 
 }  // namespace
 
-DecodedImage decode_webp(const ImageFile& file, const DecodeOptions& options) {
+DecodedImage decode_webp(const ImageFile& file, const ImageDecodeOptions& options) {
   if (file.bytes.size() > INT32_MAX) fail(file, "a WebP below 2 GiB", "a larger one");
   const std::string_view bytes = file.bytes;
   ByteReader reader(bytes, /*little_endian=*/true);

@@ -11,15 +11,6 @@ double value_of_channel(const std::vector<double>& values, int64_t channel) {
   return values[values.size() == 1 ? 0 : static_cast<size_t>(channel)];
 }
 
-void check_channels(const std::vector<double>& values, int64_t channels, const char* name) {
-  if (values.size() == 1 || static_cast<int64_t>(values.size()) == channels) return;
-  throw ConfigError(
-      "processor",
-      std::string("/") + name,
-      "one number, or one for each of the image's " + std::to_string(channels) + " channels",
-      std::to_string(values.size()) + " numbers");
-}
-
 // Pil: the slow classes' steps in the order and precision of image_transforms.py.
 float slow_value(int byte, const ProcessorSettings& settings, int64_t channel, bool scaled_by_255) {
   float value = static_cast<float>(byte);
@@ -54,6 +45,15 @@ float fast_value(int byte, const ProcessorSettings& settings, int64_t channel) {
 }
 
 }  // namespace
+
+void check_channels(const std::vector<double>& values, int64_t channels, const char* name) {
+  if (values.size() == 1 || static_cast<int64_t>(values.size()) == channels) return;
+  throw ConfigError(
+      "processor",
+      std::string("/") + name,
+      "one number, or one for each of the image's " + std::to_string(channels) + " channels",
+      std::to_string(values.size()) + " numbers");
+}
 
 PixelTable::PixelTable(const ProcessorSettings& settings,
                        ImageBackend backend,

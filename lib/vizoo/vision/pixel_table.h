@@ -28,6 +28,9 @@ class PixelTable {
   std::array<std::array<float, 256>, 4> values_;
 };
 
+/// Throws ConfigError that names /`name` unless there is one value, or one for each channel.
+void check_channels(const std::vector<double>& values, int64_t channels, const char* name);
+
 /// The fast classes' fused step: mean and std times 1 / rescale_factor (if rescaling is on) in
 /// float32, then (x - mean) / std of a float32 image [C, H, W].
 at::Tensor normalize_fused(const at::Tensor& image, const ProcessorSettings& settings);

@@ -103,6 +103,7 @@ struct OptionsConfig {
   std::optional<bool> do_convert_rgb;
   std::optional<bool> do_pad;
   std::optional<SizeDict> pad_size;
+  std::optional<double> pad_value;
   std::optional<std::string> device;
   std::optional<bool> disable_grouping;
   std::optional<bool> default_to_square;
@@ -127,6 +128,7 @@ struct OptionsConfig {
     visit("do_convert_rgb", self.do_convert_rgb);
     visit("do_pad", self.do_pad);
     visit("pad_size", self.pad_size);
+    visit("pad_value", self.pad_value);
     visit("device", self.device);
     visit("disable_grouping", self.disable_grouping);
     visit("default_to_square", self.default_to_square);
@@ -181,6 +183,7 @@ PreprocessOptions preprocess_options_from_json(const std::map<std::string, std::
   options.image_mean(config.image_mean).image_std(config.image_std);
   options.input_data_format(config.input_data_format);
   options.do_convert_rgb(config.do_convert_rgb).do_pad(config.do_pad).pad_size(config.pad_size);
+  options.pad_value(config.pad_value);
   options.disable_grouping(config.disable_grouping);
   if (config.device) {
     options.device(detail::device_from_name(*config.device, source + ": /device"));

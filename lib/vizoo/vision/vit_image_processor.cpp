@@ -32,15 +32,8 @@ ProcessorSettings ViTImageProcessor::settings() const {
 ImageGeometry ViTImageProcessor::geometry(const ImageSize& image,
                                           const ProcessorSettings& settings) const {
   if (!settings.do_resize) return {};
-  const auto& size = settings.size;
-  if (size.count("height") != 0 && size.count("width") != 0) {
-    return {ImageSize{size.at("height"), size.at("width")}, std::nullopt};
-  }
-  if (backend == ImageBackend::Torchvision && size.size() == 1 &&
-      size.count("shortest_edge") != 0) {
-    return {shortest_edge_size(image, size.at("shortest_edge")), std::nullopt};
-  }
-  throw ConfigError("processor", "/size", "the keys height and width", "other keys");
+  if (backend == ImageBackend::Torchvision) return {torchvision_size(image, settings.size), {}};
+  return {height_and_width(settings.size, "/size"), {}};
 }
 
 std::string ViTImageProcessor::attributes_json() const { return config_to_json(config_).dump(); }

@@ -18,7 +18,7 @@ struct ViTImageProcessorConfig : ImageProcessorAttributes {
 /// also read under the names ViTFeatureExtractor, ViTImageProcessorFast and ViTImageProcessorPil.
 ///
 /// Every image is warped to height x width, without a crop. A plain number in `size` is a square.
-/// The torchvision backend also takes {shortest_edge}, as the fast class does.
+/// The Torchvision backend takes all that `torchvision_size` does, as the fast class.
 class ViTImageProcessor : public ImageProcessor {
  public:
   /// Throws ConfigError for values that make no sense.

@@ -12,9 +12,15 @@ A family is an object with
                      (optional) changes config.json after saving: legacy forms, unknown keys
     edit_checkpoint(case, rng)
                      (optional) changes the tensors that were saved
+    is_settled(case, model)
+                     (optional) False if rounding may decide what the model selects: other inputs
+                     are drawn then, and if that does not help
+    avoid_selection(case)
+                     (with is_settled) makes the case one that selects nothing
     trains_in_half_types
                      (optional) False if upstream cannot train in them
     kinks(case)      (optional) [(module type, function of the input tensor that is zero at a kink)]
+    golden()         (optional) golden values of an independent run (golden.py)
     processor        (optional) the image processor: random_config(rng, backend),
                      random_call(rng, backend), and the torchvision backend's reference
                      (image_processor.py)
@@ -27,7 +33,8 @@ from parity.families.dinat import Dinat
 from parity.families.dinov2 import Dinov2
 from parity.families.levit import Levit
 from parity.families.nat import Nat
+from parity.families.owlv2 import Owlv2
 from parity.families.poolformer import PoolFormer
 
 FAMILIES = {family.name: family for family in (
-    ConvNext(), Nat(), Dinat(), PoolFormer(), Levit(), Dinov2())}
+    ConvNext(), Nat(), Dinat(), PoolFormer(), Levit(), Dinov2(), Owlv2())}

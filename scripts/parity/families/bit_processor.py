@@ -14,5 +14,10 @@ class BitProcessor(CroppingProcessor):
     def __init__(self, model_type):
         self.model_type = model_type
 
+    def random_size(self, rng, backend):
+        if backend == "torchvision" and rng.random() < 0.2:
+            return {"max_height": rng.randint(20, 300), "max_width": rng.randint(20, 300)}
+        return super().random_size(rng, backend)
+
     def own_attributes(self, rng, backend):
         return {**super().own_attributes(rng, backend), "do_convert_rgb": rng.random() < 0.8}

@@ -154,17 +154,21 @@ class ClassifierFamily:
             config.pop("label2id", None)
 
     def kinks(self, case):
-        """Where the activation's slope jumps: rounding decides the gradient there."""
-        name = case.options.overrides.get("hidden_act", case.config.get("hidden_act", "gelu"))
-        module = type(ACT2FN[name])
-        functions = {
-            "relu": (lambda x: x,),
-            "leaky_relu": (lambda x: x,),
-            "relu6": (lambda x: x, lambda x: x - 6.0),
-            "gelu_10": (lambda x: x - 10.0, lambda x: x + 10.0),
-        }
-        return [(ClippedGELUActivation if name == "gelu_10" else module, function)
-                for function in functions.get(name, ())]
+        return activation_kinks(
+            case.options.overrides.get("hidden_act", case.config.get("hidden_act", "gelu")))
+
+
+def activation_kinks(name):
+    """Where an activation's slope jumps: rounding decides the gradient there."""
+    module = type(ACT2FN[name])
+    functions = {
+        "relu": (lambda x: x,),
+        "leaky_relu": (lambda x: x,),
+        "relu6": (lambda x: x, lambda x: x - 6.0),
+        "gelu_10": (lambda x: x - 10.0, lambda x: x + 10.0),
+    }
+    return [(ClippedGELUActivation if name == "gelu_10" else module, function)
+            for function in functions.get(name, ())]
 
 
 def random_out(rng, depths, only_one=False):

@@ -21,6 +21,7 @@ class ImageProcessorFamily:
     own_optional = ()  # more keys that old files may lack
     filter_depends_on_backend = False  # the default one
     has_feature_extractor = True  # the older class of the same name
+    pil_layout = "channels_last"  # in which 4.37.2 gets its images
 
     def own_attributes(self, rng, backend):
         return {}
@@ -30,6 +31,10 @@ class ImageProcessorFamily:
 
     def make_possible(self, config, call, backend):
         """Changes a drawn configuration and call that upstream refuses together."""
+
+    def slow(self, processor, config):
+        """4.37.2's object, taught what only a later version can be told."""
+        return processor
 
     def random_config(self, rng, backend):
         """preprocessor_config.json."""

@@ -16,6 +16,9 @@ class ViTProcessor(ImageProcessorFamily):
         height, width = (rng.choice((rng.randint(1, 64), rng.randint(65, 300), 224, 384))
                          for _ in range(2))
         forms = [height, {"height": height, "width": height}, {"height": height, "width": width}]
-        # The fast class alone keeps the aspect of an image; lists are an older form.
-        forms.append({"shortest_edge": height} if backend == "torchvision" else [height, width])
+        if backend == "torchvision":  # which alone keeps the aspect of an image
+            forms += [{"shortest_edge": height}, {"max_height": height, "max_width": width},
+                      {"shortest_edge": height, "longest_edge": max(64, height) + width}]
+        else:
+            forms.append([height, width])  # an older form
         return rng.choice(forms)

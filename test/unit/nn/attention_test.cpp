@@ -1,5 +1,7 @@
 #include "vizoo/nn/attention.h"
 
+#include <limits>
+
 #include "test/support/catch.h"
 
 using vizoo::nn::attend;
@@ -62,6 +64,38 @@ TEST_CASE("dropout acts in training mode only, and is that of the map", "[attent
   // Whether the map is asked for makes no difference to what is dropped.
   torch::manual_seed(7);
   CHECK(torch::equal(attend(x.query, x.key, x.value, options, nullptr), dropped));
+}
+
+TEST_CASE("the query may be scaled, and the map be that before dropout", "[attention]") {
+  const Inputs x;
+  torch::Tensor map;
+  const auto plain = attend(x.query, x.key, x.value, {}, &map);
+  torch::Tensor scaled_map;
+  auto options = AttentionOptions().scale_query(true).dropout(0.5).map_before_dropout(true);
+  CHECK(largest(attend(x.query, x.key, x.value, options, &scaled_map), plain) < 1e-14);
+  CHECK(largest(scaled_map, map) < 1e-14);
+  options.training(true);
+  torch::manual_seed(7);
+  const auto dropped = attend(x.query, x.key, x.value, options, &scaled_map);
+  CHECK(largest(scaled_map, map) < 1e-14);
+  CHECK(largest(dropped, plain) > 1e-3);
+}
+
+TEST_CASE("step by step a query whose keys are all masked attends evenly", "[attention]") {
+  const auto query = torch::randn({1, 1, 3, 4});
+  const auto key = torch::randn({1, 1, 5, 4}).requires_grad_();
+  const auto value = torch::randn({1, 1, 5, 2}).requires_grad_();
+  const auto bias = torch::full({3, 5}, std::numeric_limits<float>::lowest());
+  torch::Tensor map;
+  const auto out = attend(query, key, value, AttentionOptions().bias(bias), &map);
+  CHECK(largest(out, value.mean(2, /*keepdim=*/true).expand_as(out)) < 1e-6);
+  out.sum().backward();
+  CHECK(largest(value.grad(), torch::full_like(value, 3.0 / 5)) < 1e-6);
+  // Of one score: (its value's sum - the mean of all) / 5; of a key: that times query / sqrt(4).
+  const auto sums = value.detach().sum(-1);  // [1, 1, 5]
+  const auto scores = (sums - sums.mean(-1, /*keepdim=*/true)) / 5;
+  const auto expected = scores.unsqueeze(-1) * query.sum(2, /*keepdim=*/true) / 2;
+  CHECK(largest(key.grad(), expected) < 1e-6);
 }
 
 TEST_CASE("heads are split and merged", "[attention]") {

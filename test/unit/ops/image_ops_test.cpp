@@ -13,6 +13,8 @@ using torch::autograd::grad;
 using vizoo::ops::average_pool2d;
 using vizoo::ops::grid_distance_bias;
 using vizoo::ops::interpolate_position_embeddings;
+using vizoo::ops::unflatten_batch_like;
+using vizoo::ops::unflatten_patches;
 
 namespace {
 
@@ -156,4 +158,31 @@ TEST_CASE("image ops say what is wrong", "[image_ops]") {
   CHECK(error_of([] {
           grid_distance_bias(at::zeros({2, 9}), 3, 0);
         }) == "[grid_distance_bias] stride: expected an integer of at least 1, got 0.");
+}
+
+TEST_CASE("rows and patches get the shape of what they belong to", "[image_ops]") {
+  const auto rows = at::arange(12).view({6, 2});
+  const auto grouped = unflatten_batch_like(rows, at::zeros({3, 7, 1}));
+  CHECK(at::equal(grouped, rows.view({3, 2, 2})));
+  CHECK(grouped.data_ptr() == rows.data_ptr());
+  const auto patches = at::arange(24).view({2, 6, 2});
+  const auto map = unflatten_patches(patches, at::zeros({2, 3, 11, 15}), 5);  // 2 rows of 3
+  CHECK(at::equal(map, patches.view({2, 2, 3, 2})));
+  CHECK(map.data_ptr() == patches.data_ptr());
+
+  CHECK(error_of([&] {
+          unflatten_batch_like(rows, at::zeros({4, 1}));
+        }) == "[unflatten_batch_like] input: expected a multiple of 4 rows, got [6, 2].");
+  CHECK(error_of([&] {
+          unflatten_batch_like(rows, at::zeros({0, 1}));
+        }) == "[unflatten_batch_like] reference: expected at least one row, got [0, 1].");
+  CHECK(error_of([&] {
+          unflatten_patches(patches, at::zeros({2, 3, 11, 16}), 4);
+        }) == "[unflatten_patches] patches: expected a tensor [B, 8, C], got [2, 6, 2].");
+  CHECK(error_of([&] {
+          unflatten_patches(patches, at::zeros({3, 11, 16}), 4);
+        }) == "[unflatten_patches] pixel_values: expected a tensor [B, C, H, W], got [3, 11, 16].");
+  CHECK(error_of([&] {
+          unflatten_patches(patches, at::zeros({2, 3, 11, 16}), 0);
+        }) == "[unflatten_patches] patch_size: expected an integer of at least 1, got 0.");
 }

@@ -127,16 +127,18 @@ TEST_CASE("what cannot be loaded is named") {
   write(folder / "preprocessor_config.json", R"({"image_processor_type": "NoImageProcessor"})");
   CHECK(load() == "[processor] " + source +
                       ": /image_processor_type: expected one of BitImageProcessor, "
-                      "ConvNextImageProcessor, LevitImageProcessor, PoolFormerImageProcessor, "
+                      "ConvNextImageProcessor, LevitImageProcessor, Owlv2ImageProcessor, "
+                      "PoolFormerImageProcessor, "
                       "ViTImageProcessor, got \"NoImageProcessor\".");
   write(folder / "preprocessor_config.json", R"({"image_processor_type": 3})");
   CHECK(load() == "[processor] " + source + ": /image_processor_type: expected a string, got 3.");
   write(folder / "preprocessor_config.json", "{}");
   write(folder / "config.json", R"({"model_type": "bert"})");
-  CHECK(load() ==
-        "[processor] " + (folder / "config.json").string() +
-            ": /model_type: expected one of convnext, dinat, dinov2, levit, nat, poolformer, "
-            "got \"bert\".");
+  CHECK(
+      load() ==
+      "[processor] " + (folder / "config.json").string() +
+          ": /model_type: expected one of convnext, dinat, dinov2, levit, nat, owlv2, poolformer, "
+          "got \"bert\".");
   write(folder / "preprocessor_config.json", "[1]");
   CHECK(load() == "[processor] " + source + ": expected a JSON object, got an array of 1 value.");
 }
@@ -198,7 +200,7 @@ TEST_CASE("call arguments can be given as JSON") {
         "[processor] options: expected one of crop_pct, crop_size, data_format, default_to_square, "
         "device, disable_grouping, do_center_crop, do_convert_rgb, do_normalize, do_pad, "
         "do_rescale, do_resize, image_mean, image_seq_length, image_std, input_data_format, "
-        "pad_size, resample, rescale_factor, return_form, size, got \"siz\".");
+        "pad_size, pad_value, resample, rescale_factor, return_form, size, got \"siz\".");
   for (const char* name : {"\"gpu\"", "\"cuda:\"", "\"cuda:-1\"", "\"cuda:1000\""}) {
     CHECK(message_of<ConfigError>([&] {
             preprocess_options_from_json({{"device", name}});

@@ -5,10 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "test/support/catch.h"
-#include "test/support/corpus.h"
-#include "test/unit/vision/pattern.h"
-#include "test/unit/vision/processor_hash.h"
+#include "test/unit/vision/processor_checks.h"
 #include "vizoo/core/error.h"
 
 // The hashes without a source beside them are those of the two Transformers' own classes on the
@@ -16,22 +13,11 @@
 namespace vizoo {
 namespace {
 
-using test::hash_of;
-using test::message_of;
-using test::pattern_image;
-using test::shape_of;
-using Options = PreprocessOptions;
+using namespace test;
 
 BitImageProcessor small(ImageBackend backend = ImageBackend::Pil) {
-  BitImageProcessorConfig config;
-  config.size = size_dict(24, false);
-  config.crop_size = size_dict(20, true);
-  BitImageProcessor processor(config);
-  processor.backend = backend;
-  return processor;
+  return small_processor<BitImageProcessor>(BitImageProcessorConfig(), 24, 20, backend);
 }
-
-SizeDict sides(int64_t height, int64_t width) { return {{"height", height}, {"width", width}}; }
 
 TEST_CASE("BitImageProcessor gives the numbers of Transformers 4.37.2") {
   const cv::Mat wide = pattern_image(37, 53);
@@ -47,25 +33,26 @@ TEST_CASE("BitImageProcessor gives the numbers of Transformers 4.37.2") {
 TEST_CASE("each argument of a call overrides the attribute of BitImageProcessor") {
   const BitImageProcessor processor = small();
   const cv::Mat image = pattern_image(37, 53);
+  const std::map<std::string, std::string> expected{
+      {"do_resize false", "4CA34592"},
+      {"do_center_crop false", "607CCECF"},
+      {"do_normalize false", "2D6BD897"},
+      {"do_rescale false", "A0BB4106"},
+      {"do_rescale, do_normalize false", "3347C849"},
+      {"resample nearest", "54123EA2"},
+      {"resample lanczos", "1F98BC5A"},
+      {"crop_size 13", "38822717"},
+      {"crop_size 9 x 31", "A1F617AE"},
+      {"rescale_factor 0.02", "D756EA5B"},
+      {"image_mean, image_std", "83A3A50E"},
+      {"data_format last", "7FD5CBA6"},
+  };
+  CHECK(hashes_of_calls(processor, image) == expected);
   const auto hash = [&](const Options& options) { return hash_of(processor, image, options); };
-  CHECK(hash(Options().do_resize(false)) == "4CA34592");
-  CHECK(hash(Options().do_center_crop(false)) == "607CCECF");
-  CHECK(hash(Options().do_normalize(false)) == "2D6BD897");
-  CHECK(hash(Options().do_rescale(false)) == "A0BB4106");
-  CHECK(hash(Options().do_rescale(false).do_normalize(false)) == "3347C849");
-  CHECK(hash(Options().resample(Resample::nearest)) == "54123EA2");
   CHECK(hash(Options().resample(Resample::bilinear)) == "21538063");
-  CHECK(hash(Options().resample(Resample::lanczos)) == "1F98BC5A");
   CHECK(hash(Options().size(size_dict(17, false))) == "13FD0FF0");
   CHECK(hash(Options().size(sides(30, 26))) == "E367CFF0");
   CHECK(hash(Options().size(sides(28, 28))) == "93C08CD3");
-  CHECK(hash(Options().crop_size(size_dict(13, true))) == "38822717");
-  CHECK(hash(Options().crop_size(sides(9, 31))) == "A1F617AE");
-  CHECK(hash(Options().rescale_factor(0.02)) == "D756EA5B");
-  CHECK(hash(Options()
-                 .image_mean(std::vector<double>{0.1, 0.2, 0.3})
-                 .image_std(std::vector<double>{0.4, 0.5, 0.6})) == "83A3A50E");
-  CHECK(hash(Options().data_format(ChannelDimension::last)) == "7FD5CBA6");
   // Only the newer class heeds the longest edge, or pads.
   const SizeDict both{{"shortest_edge", 24}, {"longest_edge", 30}};
   CHECK(hash(Options().size(both).do_center_crop(false)) == "607CCECF");
@@ -123,8 +110,23 @@ TEST_CASE("BitImageProcessor on torchvision is the class of Transformers 5.17") 
   CHECK(hash(Options().rescale_factor(0.02)) == "449C1BE5");
   const SizeDict both{{"shortest_edge", 24}, {"longest_edge", 30}};
   CHECK(hash(Options().size(both).do_center_crop(false)) == "DA617014");
+  CHECK(
+      shape_of(
+          processor(
+              image,
+              Options().size(SizeDict{{"max_height", 30}, {"max_width", 40}}).do_center_crop(false))
+              .images[0]) == "3 x 27 x 40");
   CHECK(hash(Options().do_pad(true).pad_size(sides(30, 40))) == "50492B11");
   CHECK(hash(Options().do_pad(true).pad_size(size_dict(33, true))) == "C04E84C1");
+}
+
+TEST_CASE("a height and a width bound an image of the torchvision backend") {
+  // Checked against Transformers 5.17's get_image_size_for_max_height_width.
+  CHECK(size_within({100, 200}, 50, 50) == ImageSize{25, 50});
+  CHECK(size_within({100, 200}, 200, 500) == ImageSize{200, 400});
+  CHECK(size_within({37, 53}, 30, 40) == ImageSize{27, 40});
+  CHECK(size_within({53, 37}, 224, 97) == ImageSize{138, 97});
+  CHECK(size_within({7, 3}, 100, 100) == ImageSize{100, 42});
 }
 
 TEST_CASE("the longest edge bounds an image of the torchvision backend") {
@@ -140,9 +142,7 @@ TEST_CASE("the longest edge bounds an image of the torchvision backend") {
 }
 
 TEST_CASE("JSON forms of BitImageProcessor are read") {
-  const auto config = [](const std::string& text) {
-    return BitImageProcessor::from_json(text, "p.json")->config();
-  };
+  const auto config = config_of<BitImageProcessor>;
   CHECK(equal_fields(config("{}"), BitImageProcessorConfig()));
   CHECK(config("{}").size == SizeDict{{"shortest_edge", 224}});
   CHECK(config("{}").crop_size == sides(224, 224));
@@ -205,21 +205,14 @@ TEST_CASE("the JSON of BitImageProcessor is what Transformers writes") {
 )");
   const auto loaded = BitImageProcessor::from_json(
       R"({"size": 32, "do_convert_rgb": false, "pad_size": 9, "processor_class": "X"})", "p.json");
-  const auto again = BitImageProcessor::from_json(loaded->to_json(), "again");
-  CHECK(again->to_json() == loaded->to_json());
-  CHECK(equal_fields(again->config(), loaded->config()));
+  const auto again = round_trip(*loaded);
   CHECK(again->config().do_convert_rgb == false);
   CHECK(again->config().pad_size == sides(9, 9));
   CHECK(again->config().unknown.at("processor_class") == "\"X\"");
-  const test::TemporaryFolder folder;
-  loaded->save_pretrained(folder / "new");
-  CHECK(test::read_bytes(folder / "new/preprocessor_config.json") == loaded->to_json());
 }
 
 TEST_CASE("wrong values for BitImageProcessor have one clear line") {
-  const auto load = [](const std::string& text) {
-    return message_of<ConfigError>([&] { BitImageProcessor::from_json(text, "p.json"); });
-  };
+  const auto load = load_error<BitImageProcessor>;
   CHECK(load(R"({"size": 0})") ==
         "[processor] p.json: /size/shortest_edge: expected a length of at least 1, got 0.");
   CHECK(load(R"({"crop_size": [0, 5]})") ==
@@ -254,7 +247,7 @@ TEST_CASE("wrong values for BitImageProcessor have one clear line") {
           BitImageProcessor bad(config);
         }) ==
         "[processor] /crop_size: expected the keys {height, width}, {shortest_edge}, "
-        "{shortest_edge, longest_edge} or {longest_edge}, got {width}.");
+        "{shortest_edge, longest_edge}, {longest_edge} or {max_height, max_width}, got {width}.");
 }
 
 }  // namespace

@@ -194,7 +194,7 @@ TEST_CASE("impossible settings and images have one clear line") {
         "[processor] /size: expected the key shortest_edge, got other keys.");
   CHECK(call(Options().size(SizeDict{{"width", 3}})) ==
         "[processor] /size: expected the keys {height, width}, {shortest_edge}, {shortest_edge, "
-        "longest_edge} or {longest_edge}, got {width}.");
+        "longest_edge}, {longest_edge} or {max_height, max_width}, got {width}.");
   CHECK(call(Options().size(size_dict(-3, false))) ==
         "[processor] /size/shortest_edge: expected a length of at least 1, got -3.");
   CHECK(call(Options().crop_pct(0.0)) ==
@@ -338,7 +338,7 @@ TEST_CASE("a wrong JSON value is named with its path") {
         "[processor] p.json: /size: expected a number, [height, width] or an object, got \"big\".");
   CHECK(load(R"({"size": {"height": 3}})") ==
         "[processor] p.json: /size: expected the keys {height, width}, {shortest_edge}, "
-        "{shortest_edge, longest_edge} or {longest_edge}, got {height}.");
+        "{shortest_edge, longest_edge}, {longest_edge} or {max_height, max_width}, got {height}.");
   CHECK(load(R"({"size": 0})") ==
         "[processor] p.json: /size/shortest_edge: expected a length of at least 1, got 0.");
   CHECK(load(R"({"resample": 9})") ==

@@ -26,7 +26,7 @@ std::string fixture(const std::string& name) {
   return bytes;
 }
 
-std::string message(const std::string& bytes, const DecodeOptions& options = {}) {
+std::string message(const std::string& bytes, const ImageDecodeOptions& options = {}) {
   return message_of<ImageError>([&] { decode_image(bytes, "photo", options); });
 }
 
@@ -180,7 +180,7 @@ TEST_CASE("sizes over the limit are refused by the header alone") {
   put(bmp, 18, little_endian(1000000) + little_endian(1000000));
   CHECK(message(bmp) == limit + "1000000 x 1000000.");
   std::string tiff = fixture("rgb.tif");
-  DecodeOptions options;
+  ImageDecodeOptions options;
   options.max_pixels = 100;
   CHECK(message(tiff, options) == "[image] photo: expected at most 100 pixels, got 31 x 22.");
   CHECK(message(fixture("lossless.webp"), options) ==

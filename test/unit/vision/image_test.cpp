@@ -32,7 +32,7 @@ TEST_CASE("every fixture decodes to Pillow's bytes, as stored and upright") {
     words >> name >> height >> width >> hash >> upright_height >> upright_width >> upright_hash;
     CAPTURE(name);
     CHECK(describe(read_image(kFolder / name)) == height + " " + width + " " + hash);
-    DecodeOptions options;
+    ImageDecodeOptions options;
     options.apply_exif_orientation = true;
     CHECK(describe(read_image(kFolder / name, options)) ==
           upright_height + " " + upright_width + " " + upright_hash);
@@ -52,7 +52,7 @@ TEST_CASE("read_image names what is no image file") {
 }
 
 TEST_CASE("the pixel limit counts before anything is decoded") {
-  DecodeOptions options;
+  ImageDecodeOptions options;
   options.max_pixels = 22 * 31 - 1;
   for (const char* name : {"rgb.png", "rgb.jpg", "rgb.bmp", "lossy.webp", "rgb.tif"}) {
     CHECK(message_of<ImageError>([&] { read_image(kFolder / name, options); }) ==

@@ -186,7 +186,7 @@ TEST_CASE("sizes are dicts with known keys") {
           check_size_dict({{"height", 5}}, "/size");
         }) ==
         "[processor] /size: expected the keys {height, width}, {shortest_edge}, {shortest_edge, "
-        "longest_edge} or {longest_edge}, got {height}.");
+        "longest_edge}, {longest_edge} or {max_height, max_width}, got {height}.");
   CHECK(message_of<ConfigError>([] {
           check_size_dict({{"shortest_edge", 0}}, "/size");
         }) == "[processor] /size/shortest_edge: expected a length of at least 1, got 0.");

@@ -5,10 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "test/support/catch.h"
-#include "test/support/corpus.h"
-#include "test/unit/vision/pattern.h"
-#include "test/unit/vision/processor_hash.h"
+#include "test/unit/vision/processor_checks.h"
 #include "vizoo/core/error.h"
 
 // The hashes without a source beside them are those of the two Transformers' own classes on the
@@ -16,22 +13,11 @@
 namespace vizoo {
 namespace {
 
-using test::hash_of;
-using test::message_of;
-using test::pattern_image;
-using test::shape_of;
-using Options = PreprocessOptions;
+using namespace test;
 
 LevitImageProcessor small(ImageBackend backend = ImageBackend::Pil) {
-  LevitImageProcessorConfig config;
-  config.size = size_dict(21, false);
-  config.crop_size = size_dict(20, true);
-  LevitImageProcessor processor(config);
-  processor.backend = backend;
-  return processor;
+  return small_processor<LevitImageProcessor>(LevitImageProcessorConfig(), 21, 20, backend);
 }
-
-SizeDict sides(int64_t height, int64_t width) { return {{"height", height}, {"width", width}}; }
 
 TEST_CASE("LevitImageProcessor gives the numbers of Transformers 4.37.2") {
   const cv::Mat wide = pattern_image(37, 53);
@@ -47,24 +33,25 @@ TEST_CASE("LevitImageProcessor gives the numbers of Transformers 4.37.2") {
 TEST_CASE("each argument of a call overrides the attribute of LevitImageProcessor") {
   const LevitImageProcessor processor = small();
   const cv::Mat image = pattern_image(37, 53);
+  const std::map<std::string, std::string> expected{
+      {"do_resize false", "EDB6228D"},
+      {"do_center_crop false", "00F73DE9"},
+      {"do_normalize false", "2D6BD897"},
+      {"do_rescale false", "2B8E0DD1"},
+      {"do_rescale, do_normalize false", "3347C849"},
+      {"resample nearest", "2F39998B"},
+      {"resample lanczos", "52869551"},
+      {"crop_size 13", "157567AD"},
+      {"crop_size 9 x 31", "746A7253"},
+      {"rescale_factor 0.02", "1139516C"},
+      {"image_mean, image_std", "83A3A50E"},
+      {"data_format last", "9BCC3C46"},
+  };
+  CHECK(hashes_of_calls(processor, image) == expected);
   const auto hash = [&](const Options& options) { return hash_of(processor, image, options); };
-  CHECK(hash(Options().do_resize(false)) == "EDB6228D");
-  CHECK(hash(Options().do_center_crop(false)) == "00F73DE9");
-  CHECK(hash(Options().do_normalize(false)) == "2D6BD897");
-  CHECK(hash(Options().do_rescale(false)) == "2B8E0DD1");
-  CHECK(hash(Options().do_rescale(false).do_normalize(false)) == "3347C849");
-  CHECK(hash(Options().resample(Resample::nearest)) == "2F39998B");
-  CHECK(hash(Options().resample(Resample::lanczos)) == "52869551");
   CHECK(hash(Options().resample(Resample::box)) == "26C13D28");
   CHECK(hash(Options().size(sides(30, 26))) == "8BA05D3C");
   CHECK(hash(Options().size(sides(28, 28))) == "5902D667");
-  CHECK(hash(Options().crop_size(size_dict(13, true))) == "157567AD");
-  CHECK(hash(Options().crop_size(sides(9, 31))) == "746A7253");
-  CHECK(hash(Options().rescale_factor(0.02)) == "1139516C");
-  CHECK(hash(Options()
-                 .image_mean(std::vector<double>{0.1, 0.2, 0.3})
-                 .image_std(std::vector<double>{0.4, 0.5, 0.6})) == "83A3A50E");
-  CHECK(hash(Options().data_format(ChannelDimension::last)) == "9BCC3C46");
   // The class of 4.37.2 knows no crop_pct, no padding and no conversion.
   CHECK(hash(Options().crop_pct(0.5).do_pad(true).do_convert_rgb(true)) == "F7FFA332");
 }
@@ -196,9 +183,7 @@ TEST_CASE("the torchvision backend of LevitImageProcessor makes images RGB on de
 }
 
 TEST_CASE("older and newer JSON forms of LevitImageProcessor are read") {
-  const auto config = [](const std::string& text) {
-    return LevitImageProcessor::from_json(text, "p.json")->config();
-  };
+  const auto config = config_of<LevitImageProcessor>;
   CHECK(equal_fields(config("{}"), LevitImageProcessorConfig()));
   CHECK(config("{}").size == SizeDict{{"shortest_edge", 224}});
   CHECK(config("{}").crop_size == sides(224, 224));
@@ -264,23 +249,16 @@ TEST_CASE("the JSON of LevitImageProcessor is what Transformers writes") {
       R"({"do_pad": true, "pad_size": {"height": 256, "width": 300}, "do_convert_rgb": false,
           "data_format": "channels_first"})",
       "new.json");
-  const auto again = LevitImageProcessor::from_json(newer->to_json(), "again");
-  CHECK(again->to_json() == newer->to_json());
-  CHECK(equal_fields(again->config(), newer->config()));
+  const auto again = round_trip(*newer);
   CHECK(again->config().pad_size == sides(256, 300));
   CHECK(again->config().unknown.at("data_format") == "\"channels_first\"");
-  const test::TemporaryFolder folder;
-  newer->save_pretrained(folder / "new");
-  CHECK(test::read_bytes(folder / "new/preprocessor_config.json") == newer->to_json());
 }
 
 TEST_CASE("wrong values for LevitImageProcessor have one clear line") {
-  const auto load = [](const std::string& text) {
-    return message_of<ConfigError>([&] { LevitImageProcessor::from_json(text, "p.json"); });
-  };
+  const auto load = load_error<LevitImageProcessor>;
   CHECK(load(R"({"size": {"height": 3}})") ==
         "[processor] p.json: /size: expected the keys {height, width}, {shortest_edge}, "
-        "{shortest_edge, longest_edge} or {longest_edge}, got {height}.");
+        "{shortest_edge, longest_edge}, {longest_edge} or {max_height, max_width}, got {height}.");
   CHECK(load(R"({"crop_size": 0})") ==
         "[processor] p.json: /crop_size/height: expected a length of at least 1, got 0.");
   CHECK(load(R"({"pad_size": "big"})") ==

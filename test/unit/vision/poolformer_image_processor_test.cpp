@@ -6,10 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "test/support/catch.h"
-#include "test/support/corpus.h"
-#include "test/unit/vision/pattern.h"
-#include "test/unit/vision/processor_hash.h"
+#include "test/unit/vision/processor_checks.h"
 #include "vizoo/core/error.h"
 
 // The hashes without a source beside them are those of the two Transformers' own classes on the
@@ -17,24 +14,14 @@
 namespace vizoo {
 namespace {
 
-using test::hash_of;
-using test::message_of;
-using test::pattern_image;
-using test::shape_of;
-using Options = PreprocessOptions;
+using namespace test;
 
 PoolFormerImageProcessor small(std::optional<double> crop_pct = 0.9,
                                ImageBackend backend = ImageBackend::Pil) {
   PoolFormerImageProcessorConfig config;
-  config.size = size_dict(24, false);
-  config.crop_size = size_dict(24, true);
   config.crop_pct = crop_pct;
-  PoolFormerImageProcessor processor(config);
-  processor.backend = backend;
-  return processor;
+  return small_processor<PoolFormerImageProcessor>(config, 24, 24, backend);
 }
-
-SizeDict sides(int64_t height, int64_t width) { return {{"height", height}, {"width", width}}; }
 
 TEST_CASE("PoolFormerImageProcessor gives the numbers of Transformers 4.37.2") {
   const cv::Mat wide = pattern_image(37, 53);
@@ -53,23 +40,24 @@ TEST_CASE("PoolFormerImageProcessor gives the numbers of Transformers 4.37.2") {
 TEST_CASE("each argument of a call overrides the attribute of PoolFormerImageProcessor") {
   const PoolFormerImageProcessor processor = small();
   const cv::Mat image = pattern_image(37, 53);
+  const std::map<std::string, std::string> expected{
+      {"do_resize false", "746C260D"},
+      {"do_center_crop false", "76A0D29E"},
+      {"do_normalize false", "FBD61184"},
+      {"do_rescale false", "40087D0C"},
+      {"do_rescale, do_normalize false", "6F178D75"},
+      {"resample nearest", "7F0D5037"},
+      {"resample lanczos", "1FE054DC"},
+      {"crop_size 13", "C5A9716C"},
+      {"crop_size 9 x 31", "4B2984B2"},
+      {"rescale_factor 0.02", "FA2D1386"},
+      {"image_mean, image_std", "3F908F50"},
+      {"data_format last", "FC468AE0"},
+  };
+  CHECK(hashes_of_calls(processor, image) == expected);
   const auto hash = [&](const Options& options) { return hash_of(processor, image, options); };
-  CHECK(hash(Options().do_resize(false)) == "746C260D");
-  CHECK(hash(Options().do_center_crop(false)) == "76A0D29E");
-  CHECK(hash(Options().do_normalize(false)) == "FBD61184");
-  CHECK(hash(Options().do_rescale(false)) == "40087D0C");
-  CHECK(hash(Options().do_rescale(false).do_normalize(false)) == "6F178D75");
-  CHECK(hash(Options().resample(Resample::nearest)) == "7F0D5037");
-  CHECK(hash(Options().resample(Resample::lanczos)) == "1FE054DC");
   CHECK(hash(Options().resample(Resample::hamming)) == "623B25CA");
   CHECK(hash(Options().size(size_dict(17, false))) == "CCDB2059");
-  CHECK(hash(Options().crop_size(size_dict(13, true))) == "C5A9716C");
-  CHECK(hash(Options().crop_size(sides(9, 31))) == "4B2984B2");
-  CHECK(hash(Options().rescale_factor(0.02)) == "FA2D1386");
-  CHECK(hash(Options()
-                 .image_mean(std::vector<double>{0.1, 0.2, 0.3})
-                 .image_std(std::vector<double>{0.4, 0.5, 0.6})) == "3F908F50");
-  CHECK(hash(Options().data_format(ChannelDimension::last)) == "FC468AE0");
   CHECK(hash(Options().crop_pct(0.95)) == "C99E050E");
   CHECK(hash(Options().crop_pct(0.7)) == "C3F6EF62");
   // The image is smaller than the crop.
@@ -163,9 +151,7 @@ TEST_CASE("PoolFormerImageProcessor on torchvision is the class of Transformers 
 }
 
 TEST_CASE("older JSON forms of PoolFormerImageProcessor are read") {
-  const auto config = [](const std::string& text) {
-    return PoolFormerImageProcessor::from_json(text, "p.json")->config();
-  };
+  const auto config = config_of<PoolFormerImageProcessor>;
   CHECK(equal_fields(config("{}"), PoolFormerImageProcessorConfig()));
   CHECK(config("{}").size == SizeDict{{"shortest_edge", 224}});
   CHECK(config("{}").crop_size == sides(224, 224));
@@ -262,18 +248,11 @@ TEST_CASE("the JSON of PoolFormerImageProcessor is what Transformers writes") {
   }
 }
 )");
-  const auto again = PoolFormerImageProcessor::from_json(loaded->to_json(), "again");
-  CHECK(again->to_json() == loaded->to_json());
-  CHECK(equal_fields(again->config(), loaded->config()));
-  const test::TemporaryFolder folder;
-  loaded->save_pretrained(folder / "new");
-  CHECK(test::read_bytes(folder / "new/preprocessor_config.json") == loaded->to_json());
+  round_trip(*loaded);
 }
 
 TEST_CASE("wrong values for PoolFormerImageProcessor have one clear line") {
-  const auto load = [](const std::string& text) {
-    return message_of<ConfigError>([&] { PoolFormerImageProcessor::from_json(text, "p.json"); });
-  };
+  const auto load = load_error<PoolFormerImageProcessor>;
   CHECK(load(R"({"crop_pct": -0.9})") ==
         "[processor] p.json: /crop_pct: expected a number above 0, got -0.9.");
   CHECK(load(R"({"crop_pct": 0})") ==
@@ -284,7 +263,7 @@ TEST_CASE("wrong values for PoolFormerImageProcessor have one clear line") {
         "[processor] p.json: /crop_size/height: expected a length of at least 1, got 0.");
   CHECK(load(R"({"crop_size": {"height": 3}})") ==
         "[processor] p.json: /crop_size: expected the keys {height, width}, {shortest_edge}, "
-        "{shortest_edge, longest_edge} or {longest_edge}, got {height}.");
+        "{shortest_edge, longest_edge}, {longest_edge} or {max_height, max_width}, got {height}.");
   CHECK(load(R"({"crop_size": "big"})") ==
         "[processor] p.json: /crop_size: expected a number, [height, width] or an object, got "
         "\"big\".");
@@ -303,7 +282,7 @@ TEST_CASE("wrong values for PoolFormerImageProcessor have one clear line") {
         "{longest_edge}.");
   CHECK(call(Options().size(SizeDict{{"width", 20}})) ==
         "[processor] /size: expected the keys {height, width}, {shortest_edge}, {shortest_edge, "
-        "longest_edge} or {longest_edge}, got {width}.");
+        "longest_edge}, {longest_edge} or {max_height, max_width}, got {width}.");
   CHECK(call(Options().crop_size(SizeDict{{"shortest_edge", 20}})) ==
         "[processor] /crop_size: expected the keys height and width, got {shortest_edge}.");
   CHECK(call(Options().crop_size(sides(-2, 5))) ==

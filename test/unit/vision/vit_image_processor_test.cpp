@@ -109,7 +109,7 @@ TEST_CASE("the torchvision backend of ViTImageProcessor also keeps the aspect") 
   processor.backend = ImageBackend::Pil;
   CHECK(processor(image, padding).pixel_values.sizes() == at::IntArrayRef({1, 3, 20, 20}));
   CHECK(message_of<ConfigError>([&] { processor(image, edge); }) ==
-        "[processor] /size: expected the keys height and width, got other keys.");
+        "[processor] /size: expected the keys height and width, got {shortest_edge}.");
 }
 
 TEST_CASE("older JSON forms of ViTImageProcessor are read") {
@@ -168,7 +168,7 @@ TEST_CASE("wrong values for ViTImageProcessor have one clear line") {
         "[processor] p.json: /size: expected a number, [height, width] or an object, got \"big\".");
   CHECK(load(R"({"size": {"height": 3}})") ==
         "[processor] p.json: /size: expected the keys {height, width}, {shortest_edge}, "
-        "{shortest_edge, longest_edge} or {longest_edge}, got {height}.");
+        "{shortest_edge, longest_edge}, {longest_edge} or {max_height, max_width}, got {height}.");
   CHECK(load(R"({"size": 0})") ==
         "[processor] p.json: /size/height: expected a length of at least 1, got 0.");
   CHECK(load(R"({"resample": -1})") ==
@@ -186,7 +186,7 @@ TEST_CASE("wrong values for ViTImageProcessor have one clear line") {
           ViTImageProcessor bad(config);
         }) ==
         "[processor] /size: expected the keys {height, width}, {shortest_edge}, {shortest_edge, "
-        "longest_edge} or {longest_edge}, got {width}.");
+        "longest_edge}, {longest_edge} or {max_height, max_width}, got {width}.");
 }
 
 }  // namespace

@@ -1,0 +1,407 @@
+// `vizoo detect`: finds what words or a picture describe. Worker threads decode and preprocess
+// while the model loads and runs; a bad image is reported and the others are answered all the same.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <iomanip>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <set>
+#include <sstream>
+
+#include "commands.h"
+#include "common.h"
+#include "image_batches.h"
+#include "images.h"
+#include "vizoo/core/error.h"
+#include "vizoo/hub/auto_model.h"
+#include "vizoo/io/file.h"
+#include "vizoo/tasks/auto_processor.h"
+#include "vizoo/tasks/draw_detections.h"
+#include "vizoo/tasks/object_detection.h"
+#include "vizoo/tasks/zero_shot_detection.h"
+#include "vizoo/vision/image.h"
+
+namespace vizoo::app {
+namespace {
+
+struct Options {
+  std::filesystem::path model;
+  std::vector<std::string> images;
+  std::vector<std::string> texts;
+  std::filesystem::path text_file;
+  std::filesystem::path query_image;
+  std::optional<double> threshold;
+  std::optional<double> nms;
+  std::string box_scale = "max";
+  std::optional<double> pad_value;
+  bool truncation = false;
+  std::filesystem::path draw;
+  std::string image_backend = "pil";
+  std::string dtype = "float32";
+  std::string device = "cpu";
+  std::string model_args = "{}";
+  int64_t batch = 1;
+  int threads = 0;
+  bool as_json = false;
+};
+
+// What was found in one image, as it is printed and drawn.
+struct Found {
+  std::array<double, 4> box{};
+  double score = 0.0;
+  std::optional<int64_t> id;  // of the text; none after a query image
+  std::string label;
+};
+
+std::vector<Found> found_in(const Detections& detections) {
+  const auto boxes = detections.boxes.to(torch::kFloat64).contiguous();
+  const auto scores = detections.scores.to(torch::kFloat64).contiguous();
+  std::vector<Found> found(static_cast<std::size_t>(scores.numel()));
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    std::copy_n(boxes.const_data_ptr<double>() + 4 * i, 4, found[i].box.begin());
+    found[i].score = scores.const_data_ptr<double>()[i];
+    if (!detections.labels.defined()) continue;
+    found[i].id = detections.labels.const_data_ptr<int64_t>()[i];
+    found[i].label = detections.text_labels[i];
+  }
+  return found;
+}
+
+// The texts of the command line and of the file, one a line; blank lines are left out.
+std::vector<std::string> read_texts(const Options& options) {
+  const auto is_blank = [](const std::string& text) {
+    return text.find_first_not_of(" \t\r\n\v\f") == std::string::npos;
+  };
+  std::vector<std::string> texts = options.texts;
+  for (const auto& text : texts) {
+    if (is_blank(text)) throw UsageError("usage", "--text", "words", quote(text));
+  }
+  if (options.text_file.empty()) return texts;
+  constexpr std::size_t kMaxBytes = std::size_t{16} << 20U;
+  std::istringstream lines(read_file(options.text_file, kMaxBytes, FileKind::tokenizer));
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (!is_blank(line)) texts.push_back(line);
+  }
+  if (texts.empty()) {
+    throw UsageError(
+        "usage", printable(options.text_file.string()), "a file with a text on each line", "none");
+  }
+  return texts;
+}
+
+void check_usage(const Options& options, std::size_t image_count) {
+  const bool words = !options.texts.empty() || !options.text_file.empty();
+  if (words == !options.query_image.empty()) {
+    throw UsageError("usage",
+                     "detect",
+                     "either --text or --text-file, or --query-image",
+                     words ? "both" : "neither");
+  }
+  if (options.draw.empty() || image_count == 1) return;
+  const auto extension = options.draw.extension();
+  std::error_code error;
+  if (!extension.empty() && !std::filesystem::is_directory(options.draw, error)) {
+    throw UsageError("usage",
+                     "--draw",
+                     "a folder for " + std::to_string(image_count) + " images",
+                     quote(options.draw.string()));
+  }
+}
+
+// Where the pictures go: the file itself for one image, else files of a folder named like the
+// images, numbered where two names are the same.
+class Pictures {
+ public:
+  Pictures(const std::filesystem::path& path, std::size_t image_count) : path_(path) {
+    std::error_code error;
+    if (path.empty()) return;
+    is_folder_ = image_count > 1 || std::filesystem::is_directory(path, error);
+    if (!is_folder_) return;
+    std::filesystem::create_directories(path, error);
+    if (error) {
+      throw ImageError(
+          "image", printable(path.string()), "a folder that can be made", quote(error.message()));
+    }
+  }
+
+  void draw(const std::filesystem::path& image, const std::vector<Found>& found) {
+    if (path_.empty()) return;
+    std::vector<LabelledBox> boxes;
+    for (const auto& one : found) {
+      boxes.push_back({one.box, one.label, one.score, one.id.value_or(0)});
+    }
+    const auto original = read_image(image, ImageDecodeOptions{/*apply_exif_orientation=*/true});
+    write_png(is_folder_ ? path_ / file_name(image) : path_, draw_boxes(original, boxes));
+  }
+
+ private:
+  std::string file_name(const std::filesystem::path& image) {
+    const std::string stem = image.stem().string();
+    std::string name = stem + ".png";
+    for (int number = 2; !used_.insert(name).second; ++number) {
+      name = stem + "-" + std::to_string(number) + ".png";
+    }
+    return name;
+  }
+
+  std::filesystem::path path_;
+  bool is_folder_ = false;
+  std::set<std::string> used_;
+};
+
+class Printer {
+ public:
+  Printer(bool as_json, Progress& progress) : as_json_(as_json), progress_(progress) {}
+
+  void answer(const PreparedImage& image, const std::vector<Found>& found) {
+    progress_.clear();
+    as_json_ ? print_json(image, found) : print_words(image, found);
+    progress_.step();
+  }
+
+  void failure(const std::string& path, const std::string& error) {
+    failed_ = true;
+    progress_.clear();
+    std::cerr << error << '\n';
+    if (as_json_) print({{"image", path}, {"error", error}});
+    progress_.step();
+  }
+
+  bool failed() const { return failed_; }
+
+ private:
+  static void print(const Json& line) {
+    // File names need not be UTF-8; JSON has to be.
+    std::cout << line.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+  }
+
+  static void print_json(const PreparedImage& image, const std::vector<Found>& found) {
+    auto detections = Json::array();
+    for (const auto& one : found) {
+      detections.push_back({{"box", one.box},
+                            {"id", one.id ? Json(*one.id) : Json()},
+                            {"label", one.id ? Json(one.label) : Json()},
+                            {"score", one.score}});
+    }
+    print({{"image", image.path},
+           {"height", image.size.height},
+           {"width", image.size.width},
+           {"detections", detections}});
+  }
+
+  static void print_words(const PreparedImage& image, std::vector<Found> found) {
+    std::stable_sort(found.begin(), found.end(), [](const Found& a, const Found& b) {
+      return a.score > b.score;
+    });
+    std::cout << printable(image.path) << '\n';
+    for (const auto& one : found) {
+      std::cout << "  " << std::fixed << std::setprecision(4) << one.score << std::setprecision(1);
+      const char* separator = "  [";
+      for (const double side : one.box) {
+        std::cout << separator << side;
+        separator = ", ";
+      }
+      std::cout << ']' << (one.label.empty() ? "" : "  ") << printable(one.label) << '\n';
+    }
+    if (found.empty()) std::cout << "  nothing\n";
+  }
+
+  bool as_json_;
+  Progress& progress_;
+  bool failed_ = false;
+};
+
+// Texts or the query image, made ready before the model is there.
+struct PreparedQuery {
+  std::vector<std::string> texts;
+  torch::Tensor input_ids;
+  torch::Tensor attention_mask;
+  torch::Tensor pixel_values;  // of the query image
+};
+
+ImageProcessorOptions processor_options(const Options& options) {
+  ImageProcessorOptions processor;
+  processor.backend(*enum_value<ImageBackend>(options.image_backend));
+  if (options.pad_value) {
+    processor.overrides({{"pad_value", Json(*options.pad_value).dump()}});
+  }
+  return processor;
+}
+
+PreparedQuery prepare_query(const Options& options, const ImageProcessor& image_processor) {
+  PreparedQuery query;
+  if (!options.query_image.empty()) {
+    const auto image = read_image(options.query_image, ImageDecodeOptions{true});
+    query.pixel_values = image_processor(image).pixel_values;
+    return query;
+  }
+  query.texts = read_texts(options);
+  const auto processor = AutoProcessor::from_pretrained(options.model);
+  const auto features =
+      (*processor)({{query.texts}, {}, {}}, ProcessorCallOptions().truncation(options.truncation));
+  for (const auto& warning : features.warnings) std::cerr << "warning: " << warning << ".\n";
+  query.input_ids = features.input_ids;
+  query.attention_mask = features.attention_mask;
+  return query;
+}
+
+// The detections of each image of a batch; those without any are there too.
+std::vector<Detections> post_process(const Options& options,
+                                     const std::vector<std::string>& texts,
+                                     const QueryDetections& output,
+                                     const TargetSizes& sizes) {
+  const auto scaling = *enum_value<BoxScaling>(options.box_scale);
+  if (!texts.empty()) {
+    auto results =
+        post_process_grounded_object_detection(output.logits,
+                                               output.pred_boxes,
+                                               {sizes.size(), texts},
+                                               ObjectDetectionOptions()
+                                                   .threshold(options.threshold.value_or(0.1))
+                                                   .target_sizes(sizes)
+                                                   .box_scaling(scaling));
+    if (options.nms) {
+      for (auto& result : results) result = class_wise_nms(result, *options.nms);
+    }
+    return results;
+  }
+  std::vector<Detections> results(sizes.size());
+  for (auto& result : results) {
+    result.scores = torch::empty({0});
+    result.boxes = torch::empty({0, 4});
+  }
+  for (auto& result :
+       post_process_image_guided_detection(output.logits,
+                                           output.pred_boxes,
+                                           ImageGuidedDetectionOptions()
+                                               .threshold(options.threshold.value_or(0.0))
+                                               .nms_threshold(options.nms.value_or(0.3))
+                                               .target_sizes(sizes)
+                                               .box_scaling(scaling))) {
+    results[static_cast<std::size_t>(result.image)] = std::move(result);
+  }
+  return results;
+}
+
+DetectionQueries make_queries(const Options& options,
+                              const PreparedQuery& query,
+                              Owlv2ForObjectDetectionImpl& model) {
+  const auto device = parse_device(options.device);
+  if (!query.texts.empty()) {
+    return text_queries(model, query.input_ids.to(device), query.attention_mask.to(device));
+  }
+  try {
+    return image_query(model, query.pixel_values.to(device, parse_dtype(options.dtype)));
+  } catch (const ImageError& error) {
+    const std::string where = "[image] ";
+    throw ImageError(where + printable(options.query_image.string()) + ": " +
+                     std::string(error.what()).substr(where.size()));
+  }
+}
+
+int detect(const Options& options) {
+  apply_threads(options.threads);
+  const auto paths = expand_images(options.images);
+  check_usage(options, paths.size());
+  Pictures pictures(options.draw, paths.size());
+  const auto processor =
+      AutoImageProcessor::from_pretrained(options.model, processor_options(options));
+  const auto query = prepare_query(options, *processor);
+  // Started before the model is loaded: the first batch is ready when the model is.
+  ImageBatches batches(paths, *processor, options.batch, options.threads);
+
+  LoadReport report;
+  const auto device = parse_device(options.device);
+  const auto dtype = parse_dtype(options.dtype);
+  auto model =
+      AutoModelForZeroShotObjectDetection::from_pretrained(options.model,
+                                                           LoadOptions()
+                                                               .torch_dtype(dtype)
+                                                               .device(device)
+                                                               .model_args(options.model_args)
+                                                               .report(&report));
+  print_warnings(report);
+  const c10::InferenceMode inference;
+  const auto queries = make_queries(options, query, *model);
+  Progress progress("detect", paths.size());
+  Printer printer(options.as_json, progress);
+  batches.for_each(
+      [&](const std::vector<PreparedImage>& images, const torch::Tensor& pixel_values) {
+        const auto output = detect_queries(*model, queries, pixel_values.to(device, dtype));
+        TargetSizes sizes;
+        for (const auto& image : images) sizes.push_back({image.size.height, image.size.width});
+        const auto results = post_process(options, query.texts, output, sizes);
+        for (std::size_t i = 0; i < images.size(); ++i) {
+          const auto found = found_in(results[i]);
+          pictures.draw(images[i].path, found);
+          printer.answer(images[i], found);
+        }
+      },
+      [&](const PreparedImage& image) { printer.failure(image.path, image.error); });
+  return printer.failed() ? kFailed : kOk;
+}
+
+}  // namespace
+
+void add_detect(CLI::App& program, Run& run) {
+  auto* command = program.add_subcommand("detect", "Find what words or a picture describe");
+  auto options = std::make_shared<Options>();
+  add_model_option(*command, options->model);
+  add_images_argument(*command, options->images);
+  command->add_option("--text", options->texts, "What to look for, may be repeated")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
+  command->add_option("--text-file", options->text_file, "The same, one on each line")
+      ->type_name("FILE");
+  command
+      ->add_option("--query-image",
+                   options->query_image,
+                   "A picture of what to look for. Scores are then relative to the best one")
+      ->type_name("IMAGE");
+  command
+      ->add_option("--threshold",
+                   options->threshold,
+                   "Least score (default: 0.1 for texts, 0 for a query image)")
+      ->check(CLI::Range(0.0, 1.0));
+  command
+      ->add_option("--nms",
+                   options->nms,
+                   "Leave out a box that a better one of the same text overlaps by more than this "
+                   "(default: keep all for texts, 0.3 for a query image)")
+      ->check(CLI::Range(0.0, 1.0));
+  command
+      ->add_option("--box-scale",
+                   options->box_scale,
+                   "max: boxes by the longer side, as Transformers since 4.42; wh: by width and "
+                   "height, as 4.37")
+      ->check(CLI::IsMember({"max", "wh"}))
+      ->capture_default_str();
+  command->add_option("--pad-value",
+                      options->pad_value,
+                      "What images are padded with (default: 0.5 with pil, as Transformers 4.37; 0 "
+                      "with torchvision, as 5.x)");
+  command->add_flag(
+      "--truncation", options->truncation, "Cut texts that are longer than the model takes");
+  command
+      ->add_option("--draw", options->draw, "Picture with the boxes; a folder for several images")
+      ->type_name("OUT.png");
+  command->add_option("--batch", options->batch, "Images that run together")
+      ->check(CLI::Range(1, 65536))
+      ->capture_default_str();
+  add_image_backend_option(*command, options->image_backend);
+  add_model_args_option(*command, options->model_args);
+  add_dtype_option(*command, options->dtype);
+  add_device_option(*command, options->device);
+  add_threads_option(*command, options->threads);
+  command->add_flag("--json", options->as_json, "One JSON object for each image");
+  command->footer(
+      "Example: vizoo detect --model owlv2-base-patch16-ensemble --text \"a cat\" --text \"a "
+      "remote "
+      "control\" --draw found.png photo.jpg");
+  command->callback([&run, options] { run = [options] { return detect(*options); }; });
+}
+
+}  // namespace vizoo::app
