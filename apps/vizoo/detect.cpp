@@ -1,24 +1,20 @@
 // `vizoo detect`: finds what words or a picture describe. Worker threads decode and preprocess
 // while the model loads and runs; a bad image is reported and the others are answered all the same.
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <array>
-#include <iomanip>
 #include <iostream>
 #include <memory>
 #include <optional>
-#include <set>
 #include <sstream>
 
 #include "commands.h"
 #include "common.h"
+#include "detect_output.h"
 #include "image_batches.h"
 #include "images.h"
 #include "vizoo/core/error.h"
 #include "vizoo/hub/auto_model.h"
 #include "vizoo/io/file.h"
 #include "vizoo/tasks/auto_processor.h"
-#include "vizoo/tasks/draw_detections.h"
 #include "vizoo/tasks/object_detection.h"
 #include "vizoo/tasks/zero_shot_detection.h"
 #include "vizoo/vision/image.h"
@@ -46,28 +42,6 @@ struct Options {
   int threads = 0;
   bool as_json = false;
 };
-
-// What was found in one image, as it is printed and drawn.
-struct Found {
-  std::array<double, 4> box{};
-  double score = 0.0;
-  std::optional<int64_t> id;  // of the text; none after a query image
-  std::string label;
-};
-
-std::vector<Found> found_in(const Detections& detections) {
-  const auto boxes = detections.boxes.to(torch::kFloat64).contiguous();
-  const auto scores = detections.scores.to(torch::kFloat64).contiguous();
-  std::vector<Found> found(static_cast<std::size_t>(scores.numel()));
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    std::copy_n(boxes.const_data_ptr<double>() + 4 * i, 4, found[i].box.begin());
-    found[i].score = scores.const_data_ptr<double>()[i];
-    if (!detections.labels.defined()) continue;
-    found[i].id = detections.labels.const_data_ptr<int64_t>()[i];
-    found[i].label = detections.text_labels[i];
-  }
-  return found;
-}
 
 // The texts of the command line and of the file, one a line; blank lines are left out.
 std::vector<std::string> read_texts(const Options& options) {
@@ -110,109 +84,6 @@ void check_usage(const Options& options, std::size_t image_count) {
                      quote(options.draw.string()));
   }
 }
-
-// Where the pictures go: the file itself for one image, else files of a folder named like the
-// images, numbered where two names are the same.
-class Pictures {
- public:
-  Pictures(const std::filesystem::path& path, std::size_t image_count) : path_(path) {
-    std::error_code error;
-    if (path.empty()) return;
-    is_folder_ = image_count > 1 || std::filesystem::is_directory(path, error);
-    if (!is_folder_) return;
-    std::filesystem::create_directories(path, error);
-    if (error) {
-      throw ImageError(
-          "image", printable(path.string()), "a folder that can be made", quote(error.message()));
-    }
-  }
-
-  void draw(const std::filesystem::path& image, const std::vector<Found>& found) {
-    if (path_.empty()) return;
-    std::vector<LabelledBox> boxes;
-    for (const auto& one : found) {
-      boxes.push_back({one.box, one.label, one.score, one.id.value_or(0)});
-    }
-    const auto original = read_image(image, ImageDecodeOptions{/*apply_exif_orientation=*/true});
-    write_png(is_folder_ ? path_ / file_name(image) : path_, draw_boxes(original, boxes));
-  }
-
- private:
-  std::string file_name(const std::filesystem::path& image) {
-    const std::string stem = image.stem().string();
-    std::string name = stem + ".png";
-    for (int number = 2; !used_.insert(name).second; ++number) {
-      name = stem + "-" + std::to_string(number) + ".png";
-    }
-    return name;
-  }
-
-  std::filesystem::path path_;
-  bool is_folder_ = false;
-  std::set<std::string> used_;
-};
-
-class Printer {
- public:
-  Printer(bool as_json, Progress& progress) : as_json_(as_json), progress_(progress) {}
-
-  void answer(const PreparedImage& image, const std::vector<Found>& found) {
-    progress_.clear();
-    as_json_ ? print_json(image, found) : print_words(image, found);
-    progress_.step();
-  }
-
-  void failure(const std::string& path, const std::string& error) {
-    failed_ = true;
-    progress_.clear();
-    std::cerr << error << '\n';
-    if (as_json_) print({{"image", path}, {"error", error}});
-    progress_.step();
-  }
-
-  bool failed() const { return failed_; }
-
- private:
-  static void print(const Json& line) {
-    // File names need not be UTF-8; JSON has to be.
-    std::cout << line.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
-  }
-
-  static void print_json(const PreparedImage& image, const std::vector<Found>& found) {
-    auto detections = Json::array();
-    for (const auto& one : found) {
-      detections.push_back({{"box", one.box},
-                            {"id", one.id ? Json(*one.id) : Json()},
-                            {"label", one.id ? Json(one.label) : Json()},
-                            {"score", one.score}});
-    }
-    print({{"image", image.path},
-           {"height", image.size.height},
-           {"width", image.size.width},
-           {"detections", detections}});
-  }
-
-  static void print_words(const PreparedImage& image, std::vector<Found> found) {
-    std::stable_sort(found.begin(), found.end(), [](const Found& a, const Found& b) {
-      return a.score > b.score;
-    });
-    std::cout << printable(image.path) << '\n';
-    for (const auto& one : found) {
-      std::cout << "  " << std::fixed << std::setprecision(4) << one.score << std::setprecision(1);
-      const char* separator = "  [";
-      for (const double side : one.box) {
-        std::cout << separator << side;
-        separator = ", ";
-      }
-      std::cout << ']' << (one.label.empty() ? "" : "  ") << printable(one.label) << '\n';
-    }
-    if (found.empty()) std::cout << "  nothing\n";
-  }
-
-  bool as_json_;
-  Progress& progress_;
-  bool failed_ = false;
-};
 
 // Texts or the query image, made ready before the model is there.
 struct PreparedQuery {
@@ -327,7 +198,7 @@ int detect(const Options& options) {
   const c10::InferenceMode inference;
   const auto queries = make_queries(options, query, *model);
   Progress progress("detect", paths.size());
-  Printer printer(options.as_json, progress);
+  DetectionPrinter printer(options.as_json, progress);
   batches.for_each(
       [&](const std::vector<PreparedImage>& images, const torch::Tensor& pixel_values) {
         const auto output = detect_queries(*model, queries, pixel_values.to(device, dtype));

@@ -1,4 +1,4 @@
-"""Compares `vizoo detect --json` with Transformers: small random detectors, photos, both scalings."""
+"""Compares `vizoo detect --json` with Transformers: small random detectors on photos."""
 
 import json
 import shutil

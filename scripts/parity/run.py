@@ -237,7 +237,8 @@ def main(arguments=None):
         good, bad = run_tasks(tasks, run_detection_case, options, say)
         say(f"detections: {good} passed, {bad} failed")
         passed, failed = passed + good, failed + bad
-    some = options.models or options.processors or options.detections or options.family or options.class_name
+    some = options.models or options.processors or options.detections or options.family \
+        or options.class_name
     if options.tokenizers or not (some or options.case is not None):
         good, bad = run_tokenizers(options, program, say)
         passed, failed = passed + good, failed + bad

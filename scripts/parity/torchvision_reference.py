@@ -47,8 +47,8 @@ def bit(images, config, call):
 
 def owlv2(images, config, call):
     """The other order: rescale, pad to a square, blur and resize, normalize."""
-    settings = _settings({**DEFAULTS, "size": {"height": 960, "width": 960}, "do_pad": True, **CLIP},
-                         config, call)
+    defaults = {**DEFAULTS, "size": {"height": 960, "width": 960}, "do_pad": True, **CLIP}
+    settings = _settings(defaults, config, call)
     return [_owlv2(image, settings) for image in images]
 
 

@@ -565,8 +565,8 @@ def write_bmp(path, width, height):
     rows = b"".join(bytes((x * 3 + channel * 70 + y * 5) % 256 for x in range(width)
                           for channel in range(3)) + bytes(-width * 3 % 4) for y in range(height))
     path.write_bytes(struct.pack("<2sIII", b"BM", 54 + len(rows), 0, 54)
-                     + struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, len(rows), 0, 0, 0, 0)
-                     + rows)
+                     + struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, len(rows), 0, 0, 0,
+                                   0) + rows)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ constexpr std::size_t kMaxLabelLetters = 60;
 struct Style {
   explicit Style(const cv::Mat& image) {
     const double side = std::sqrt(static_cast<double>(image.rows) * image.cols);
-    line = std::clamp(static_cast<int>(std::lround(side / 300)), 1, 12);
+    line = std::clamp(static_cast<int>(std::lround(side / 300)), 2, 12);
     font_scale = std::clamp(side / 40, 9.0, 90.0) / kFontHeight;
     stroke = std::max(1, static_cast<int>(std::lround(font_scale * 1.6)));
     margin = std::max(2, static_cast<int>(std::lround(font_scale * 7)));
@@ -138,18 +138,18 @@ std::array<uint8_t, 3> box_color(int64_t index) {
                                                                       {250, 120, 15},
                                                                       {30, 200, 215},
                                                                       {240, 90, 180},
-                                                                      {130, 80, 35},
+                                                                      {200, 150, 100},
                                                                       {165, 225, 60},
-                                                                      {25, 40, 130},
+                                                                      {130, 155, 255},
                                                                       {255, 180, 165}}};
   const auto count = static_cast<int64_t>(kColors.size());
   if (index >= 0 && index < count) return kColors[static_cast<std::size_t>(index)];
   // Hues by the golden section, in three shades.
   const double hue = std::fmod(static_cast<double>(index & 0xFFFF) * 0.6180339887, 1.0) * 6.0;
-  const double value = 255.0 - 60.0 * static_cast<double>((index & 0xFFFF) % 3);
+  const double value = 255.0 - 40.0 * static_cast<double>((index & 0xFFFF) % 3);
   const auto channel = [&](double shift) {
     const double distance = std::abs(std::fmod(hue + shift, 6.0) - 3.0);
-    return static_cast<uint8_t>(value * (0.15 + 0.85 * std::clamp(distance - 1.0, 0.0, 1.0)));
+    return static_cast<uint8_t>(value * (0.25 + 0.75 * std::clamp(distance - 1.0, 0.0, 1.0)));
   };
   return {channel(0.0), channel(4.0), channel(2.0)};
 }
