@@ -12,8 +12,13 @@
 #include "vizoo/models/owlv2/owlv2_detection.h"
 #include "vizoo/models/poolformer.h"
 #include "vizoo/tasks/image_classification.h"
+#include "vizoo/tasks/object_detection.h"
+#include "vizoo/tasks/zero_shot_detection.h"
+#include "vizoo/text/auto_tokenizer.h"
 #include "vizoo/training/detection_loss.h"
 #ifdef VIZOO_OPENCV
+#include "vizoo/tasks/auto_processor.h"
+#include "vizoo/tasks/draw_detections.h"
 #include "vizoo/vision/auto_image_processor.h"
 #include "vizoo/vision/image.h"
 #endif
