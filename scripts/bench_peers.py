@@ -5,13 +5,16 @@ Every round runs each of them once, in an order that turns; what counts is the m
 the ratio peer / ours within a round (above 1: we are faster). Sections:
 
     resize      bicubic 500x375 -> 341x256, one thread: torchvision's uint8 antialias, Pillow
-    processor   the whole ConvNeXT processor on one 500x375 photo, one thread: Transformers 4.37.2
-                (Pillow) and, if scripts/reference_env.sh --v5 was run, 5.17 (torchvision)
+    processor   the whole ConvNeXT processor on one 500x375 photo, OWLv2's on one of 640x480, one
+                thread: Transformers 4.37.2 (Pillow, SciPy) and, if scripts/reference_env.sh --v5
+                was run, 5.17 (torchvision)
     model       ConvNeXT-T, PoolFormer-S12, LeViT-128S and -256, DINOv2-S, float32, batch 1 and 8,
                 two threads: Transformers 4.37.2 eager and, if scripts/reference_env.sh --peers was
                 run, ONNX Runtime and OpenVINO
     tokenizer   CLIP's tokenizer on short queries, sentences, other scripts and a long text, one
                 thread: the tokenizers library alone and under Transformers 4.37.2
+    owlv2       OWLv2's vision tower (B/16) at 960x960, two threads, with peak memory: Transformers
+                4.37.2 and, as above, 5.17
     attention   neighborhood attention on CPU: gather composition, dense masked attention, compiled
                 FlexAttention, a plain loop nest, the core's peak, and its share of DiNAT-Mini
     cold        a fresh process that classifies one image: wall time and peak memory
@@ -34,10 +37,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".venv-reference" / "bin" / "python"
 PEERS = ROOT / ".venv-reference" / "peers"
-V5 = ROOT / ".venv-reference" / "v5"
-SECTIONS = ("resize", "processor", "tokenizer", "attention", "model", "cold")
+SECTIONS = ("resize", "processor", "tokenizer", "owlv2", "attention", "model", "cold")
 LEAST_ROUNDS = 7
-MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 BENCHMARKS = "resample_bench"  # test/bench/resample_bench.cpp
 
 
@@ -129,50 +130,6 @@ def bench_resize(options):
     return report(alternate(candidates, options.rounds), threads=1, clock=options.clock)
 
 
-def bench_processor(options):
-    import torch
-    import transformers
-
-    from bench import rounds
-    from bench.rounds import alternate, report
-
-    torch.set_num_threads(1)
-    image = photo(500, 375)
-    processor = transformers.ConvNextImageProcessor(size={"shortest_edge": 224}, resample=3,
-                                                    image_mean=MEAN, image_std=STD)
-    timed = partial(rounds.timed, clock=getattr(time, options.clock))
-    candidates = {
-        "vizoo": google_benchmark(options, "process/pil"),
-        "vizoo torchvision backend": google_benchmark(options, "process/torchvision"),
-        "Transformers 4.37.2": timed(lambda: processor(image, return_tensors="pt")),
-    }
-    worker = None
-    with tempfile.TemporaryDirectory(prefix="vizoo-bench-") as folder:
-        if (V5 / "transformers").is_dir():
-            image.save(f"{folder}/photo.png")
-            worker = subprocess.Popen(
-                [PYTHON, ROOT / "scripts" / "bench" / "v5_timer.py", f"{folder}/photo.png",
-                 options.clock],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                env={**os.environ, "PYTHONPATH": f"{V5}:{ROOT / 'scripts'}", "OMP_NUM_THREADS": "1",
-                     "HF_HUB_OFFLINE": "1"})
-            name = "Transformers " + json.loads(worker.stdout.readline())["version"]
-
-            def ask():
-                worker.stdin.write("\n")
-                worker.stdin.flush()
-                return json.loads(worker.stdout.readline())["ms"]
-
-            candidates[name] = ask
-        try:
-            times = alternate(candidates, options.rounds)
-        finally:
-            if worker:
-                worker.stdin.close()
-                worker.wait()
-    return report(times, threads=1, clock=options.clock)
-
-
 def bench_cold(options, program, folder):
     from bench.rounds import alternate, report, run_child
 
@@ -243,11 +200,17 @@ def main():
     if "resize" in options.sections:
         sections["resize"] = bench_resize(options)
     if "processor" in options.sections:
-        sections["processor"] = bench_processor(options)
-    if "tokenizer" in options.sections:
-        from bench import tokenizers
+        from bench import processors
 
-        sections["tokenizer"] = tokenizers.bench(options, google_benchmark)
+        sections["processor"] = processors.bench(options, photo, google_benchmark)
+    if "tokenizer" in options.sections:
+        from bench import clip_tokenizer
+
+        sections["tokenizer"] = clip_tokenizer.bench(options, google_benchmark)
+    if "owlv2" in options.sections:
+        from bench import owlv2
+
+        sections["owlv2"] = owlv2.bench(options, program)
     if "attention" in options.sections:
         from bench import neighborhood_attention
 

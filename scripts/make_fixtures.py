@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Makes test/fixtures/<family>: stored cases, key manifests and golden values of the reference.
+"""Makes test/fixtures/<family>: stored cases, key manifests and golden values of the reference;
+and test/fixtures/assignment, answers of SciPy.
 
     scripts/make_fixtures.py             writes them anew
     scripts/make_fixtures.py --check     compares the stored ones with fresh ones; exit 1 if they
@@ -139,8 +140,16 @@ def write_family(family, folder):
     write_json(folder / "golden.json", family.golden())
 
 
+def write_assignments(folder):
+    from parity import assignment
+
+    assignment.write(folder / "cases.safetensors")
+    print("assignment: 1 file")
+
+
 def compare_folders(stored, fresh):
     """Lines that say what differs between stored and fresh fixtures."""
+    import torch
     from safetensors.torch import load_file
 
     problems = []
@@ -155,15 +164,17 @@ def compare_folders(stored, fresh):
                 problems.append(f"{name}: differs")
             continue
         old, new = load_file(stored / name), load_file(fresh / name)
-        limits = json.loads((stored / name.parent / "case.json").read_text())
-        limits = limits["tolerance64" if "64" in name.name else "tolerance"] \
-            if name.name.startswith("expected") else {}
+        limits = {}
+        if name.name.startswith("expected"):
+            case = json.loads((stored / name.parent / "case.json").read_text())
+            limits = case["tolerance64" if "64" in name.name else "tolerance"]
         if set(old) != set(new):
             problems.append(f"{name}: other tensors")
             continue
         for key in old:
-            if old[key].shape != new[key].shape or float(
-                    (old[key].double() - new[key].double()).abs().max()) > limits.get(key, 0.0):
+            if old[key].shape != new[key].shape or not torch.allclose(
+                    old[key].double(), new[key].double(), rtol=0.0, atol=limits.get(key, 0.0),
+                    equal_nan=True):
                 problems.append(f"{name}: {key} differs")
     return problems
 
@@ -171,7 +182,7 @@ def compare_folders(stored, fresh):
 def main():
     parser = argparse.ArgumentParser(description="Makes test/fixtures from the reference.")
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
-    parser.add_argument("--family", help="one family (default: all)")
+    parser.add_argument("--family", help="one family (default: all, and the assignments)")
     options = parser.parse_args()
     use_reference_environment()
     sys.path.insert(0, str(ROOT / "scripts"))
@@ -180,16 +191,19 @@ def main():
 
     prepare_libraries()
     families = [FAMILIES[options.family]] if options.family else list(FAMILIES.values())
+    writers = {family.name: partial(write_family, family) for family in families}
+    if not options.family:
+        writers["assignment"] = write_assignments
     status = 0
-    for family in families:
-        stored = ROOT / "test" / "fixtures" / family.name
+    for name, write in writers.items():
+        stored = ROOT / "test" / "fixtures" / name
         with tempfile.TemporaryDirectory(prefix="vizoo-fixtures-") as temporary:
-            fresh = Path(temporary) / family.name
-            write_family(family, fresh)
+            fresh = Path(temporary) / name
+            write(fresh)
             if options.check:
                 problems = compare_folders(stored, fresh)
                 for problem in problems:
-                    print(f"{family.name}/{problem}")
+                    print(f"{name}/{problem}")
                 status |= bool(problems)
             else:
                 shutil.rmtree(stored, ignore_errors=True)

@@ -106,7 +106,11 @@ PreparedQuery prepare_query(const Options& options, const ImageProcessor& image_
   PreparedQuery query;
   if (!options.query_image.empty()) {
     const auto image = read_image(options.query_image, ImageDecodeOptions{true});
-    query.pixel_values = image_processor(image).pixel_values;
+    try {
+      query.pixel_values = image_processor(image).pixel_values;
+    } catch (const Error& error) {
+      throw ImageError(error_of_image(error, options.query_image));
+    }
     return query;
   }
   query.texts = read_texts(options);
@@ -167,9 +171,7 @@ DetectionQueries make_queries(const Options& options,
   try {
     return image_query(model, query.pixel_values.to(device, parse_dtype(options.dtype)));
   } catch (const ImageError& error) {
-    const std::string where = "[image] ";
-    throw ImageError(where + printable(options.query_image.string()) + ": " +
-                     std::string(error.what()).substr(where.size()));
+    throw ImageError(error_of_image(error, options.query_image));
   }
 }
 
@@ -269,9 +271,8 @@ void add_detect(CLI::App& program, Run& run) {
   add_threads_option(*command, options->threads);
   command->add_flag("--json", options->as_json, "One JSON object for each image");
   command->footer(
-      "Example: vizoo detect --model owlv2-base-patch16-ensemble --text \"a cat\" --text \"a "
-      "remote "
-      "control\" --draw found.png photo.jpg");
+      "Example: vizoo detect --model owlv2-base-patch16-ensemble --text \"a cat\" "
+      "--text \"a remote control\" --draw found.png photo.jpg");
   command->callback([&run, options] { run = [options] { return detect(*options); }; });
 }
 

@@ -6,7 +6,7 @@
 #include <thread>
 #include <utility>
 
-#include "vizoo/core/error.h"
+#include "images.h"
 #include "vizoo/vision/image.h"
 
 namespace vizoo::app {
@@ -22,13 +22,7 @@ PreparedImage prepare(const std::filesystem::path& path, const ImageProcessor& p
     item.pixel_values =
         processor(image, PreprocessOptions().return_form(ReturnForm::stacked)).pixel_values;
   } catch (const std::exception& error) {
-    const std::string message = error.what();
-    item.error = message.substr(0, message.find('\n'));
-    const std::string where = "[image] ";
-    if (item.error.rfind(where, 0) == 0 &&
-        item.error.find(printable(item.path)) == std::string::npos) {
-      item.error = where + printable(item.path) + ": " + item.error.substr(where.size());
-    }
+    item.error = error_of_image(error, path);
   }
   return item;
 }

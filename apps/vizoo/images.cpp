@@ -90,6 +90,16 @@ std::vector<fs::path> expand_images(const std::vector<std::string>& arguments) {
   return files;
 }
 
+std::string error_of_image(const std::exception& error, const std::filesystem::path& path) {
+  std::string line = error.what();
+  line.resize(std::min(line.find('\n'), line.size()));
+  const std::string name = printable(path.string());
+  const std::string end_of_where = "] ";
+  const auto found = line.find(end_of_where);
+  if (found == std::string::npos || line.find(name) != std::string::npos) return line;
+  return line.insert(found + end_of_where.size(), name + ": ");
+}
+
 cv::Mat undo_normalization(const torch::Tensor& pixel_values,
                            const std::vector<double>& mean,
                            const std::vector<double>& std,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <exception>
 #include <filesystem>
 #include <opencv2/core.hpp>
 #include <string>
@@ -20,6 +21,10 @@ void add_image_backend_option(CLI::App& command, std::string& backend);
 /// images of a folder sorted by name, and the matches of a quoted pattern (`'photos/*.jpg'`).
 /// Throws UsageError for a folder without images and a pattern without matches.
 std::vector<std::filesystem::path> expand_images(const std::vector<std::string>& arguments);
+
+/// The first line of an error about an image, with the image's path behind its `[where]` unless the
+/// line names it already: what a processor says of pixels, it says without their file.
+std::string error_of_image(const std::exception& error, const std::filesystem::path& path);
 
 /// Pixels that a processor made, as a picture again: normalisation undone, 8-bit RGB. pixel_values:
 /// [C, H, W]; mean and std: one value or C; scale: what pixels were multiplied by.

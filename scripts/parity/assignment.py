@@ -115,6 +115,12 @@ def make_cases(seed, count):
     }
 
 
+def write(file):
+    """Stores the cases of the fixed seed."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file(make_cases(SEED, CASES), file)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     action = parser.add_mutually_exclusive_group(required=True)
@@ -124,8 +130,7 @@ def main():
     parser.add_argument("--cases", type=int, default=CASES)
     arguments = parser.parse_args()
     if arguments.write:
-        arguments.write.parent.mkdir(parents=True, exist_ok=True)
-        save_file(make_cases(SEED, CASES), arguments.write)
+        write(arguments.write)
         return 0
     seed = secrets.randbelow(1 << 31) if arguments.seed is None else arguments.seed
     print(f"assignment: {arguments.cases} cases, seed {seed}", flush=True)

@@ -1,5 +1,6 @@
-// Resizing and the whole ConvNeXT processor on one 500 x 375 image and one thread, beside ATen's
-// antialiased uint8 kernel, which is what torchvision runs. Compare rows of one run only.
+// Resizing and the whole ConvNeXT processor on one 500 x 375 image, and OWLv2's on one of 640 x 480,
+// on one thread, beside ATen's antialiased uint8 kernel, which is what torchvision runs. Compare
+// rows of one run only.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <benchmark/benchmark.h>
@@ -8,6 +9,7 @@
 
 #include "vizoo/vision/convnext_image_processor.h"
 #include "vizoo/vision/image.h"
+#include "vizoo/vision/owlv2_image_processor.h"
 
 namespace {
 
@@ -16,10 +18,10 @@ using namespace vizoo;
 constexpr int kHeight = 375;
 constexpr int kWidth = 500;
 
-cv::Mat photo() {
-  cv::Mat image(kHeight, kWidth, CV_8UC3);
-  for (int y = 0; y < kHeight; ++y) {
-    for (int x = 0; x < kWidth; ++x) {
+cv::Mat photo(int height = kHeight, int width = kWidth) {
+  cv::Mat image(height, width, CV_8UC3);
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
       image.at<cv::Vec3b>(y, x) = cv::Vec3b(
           static_cast<uint8_t>(x + y), static_cast<uint8_t>(x * y), static_cast<uint8_t>(x ^ y));
     }
@@ -62,6 +64,14 @@ void process(benchmark::State& state, ImageBackend backend) {
   for (auto _ : state) benchmark::DoNotOptimize(processor(image).pixel_values);
 }
 
+void process_owlv2(benchmark::State& state, ImageBackend backend) {
+  const cv::Mat image = photo(480, 640);
+  at::set_num_threads(1);
+  Owlv2ImageProcessor processor;
+  processor.backend = backend;
+  for (auto _ : state) benchmark::DoNotOptimize(processor(image).pixel_values);
+}
+
 BENCHMARK_CAPTURE(resize_pillow_exact, bicubic_best, InstructionSet::best, Resample::bicubic);
 BENCHMARK_CAPTURE(resize_pillow_exact,
                   bicubic_portable,
@@ -72,6 +82,8 @@ BENCHMARK_CAPTURE(resize_pillow_exact, lanczos_best, InstructionSet::best, Resam
 BENCHMARK(resize_aten);
 BENCHMARK_CAPTURE(process, pil, ImageBackend::Pil);
 BENCHMARK_CAPTURE(process, torchvision, ImageBackend::Torchvision);
+BENCHMARK_CAPTURE(process_owlv2, pil, ImageBackend::Pil);
+BENCHMARK_CAPTURE(process_owlv2, torchvision, ImageBackend::Torchvision);
 
 }  // namespace
 

@@ -494,6 +494,14 @@ class Detections(ProgramTest):
         lines = [json.loads(line) for line in result.stdout.splitlines()]
         self.assertEqual(["detections" in line for line in lines], [True, False, True])
         self.assertEqual(lines[1], {"image": str(missing), "error": error})
+        strip = self.folder / "strip.bmp"
+        write_bmp(strip, 20000, 1)
+        result = self.detect("--text", "a", strip, self.images[0])
+        error = (f"[processor] {strip}: /do_pad: expected 1 to 178956970 pixels, "
+                 "got 20000 x 20000.")
+        self.assertEqual((result.returncode, result.stderr), (1, error + "\n"))
+        self.assertTrue(result.stdout.startswith(f"{self.images[0]}\n"))
+        self.check_failure(self.detect("--query-image", strip, self.images[0]), 1, error)
 
     def test_failures(self):
         image = self.images[0]

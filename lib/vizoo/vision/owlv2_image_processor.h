@@ -41,8 +41,7 @@ struct Owlv2ImageProcessorConfig : ImageProcessorAttributes {
 /// resize is bilinear. A plain number in `size` is a square.
 /// - Pil backend: SciPy's Gaussian filter and zoom, bit by bit (gaussian_zoom), then each value is
 ///   clipped to the range of the padded image. uint8 images that are not rescaled stay uint8.
-/// - Torchvision backend: the class of Transformers 5.17, which blurs by another kernel, and only
-/// if
+/// - Torchvision backend: the class of Transformers 5.17, which blurs by another kernel, only where
 ///   both axes shrink, clamps at the edges and does not clip. As there, the blur along the rows has
 ///   the strength that the heights ask for, and the other way round.
 /// An image of other than three channels becomes RGB first (do_convert_rgb), which 4.37 refuses.
