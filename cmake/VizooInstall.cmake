@@ -8,6 +8,9 @@ install(TARGETS vizoo_core vizoo_ops vizoo EXPORT vizooTargets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
   FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+if(TARGET vizoo_video)  # libvizoo.so looks for it in its own folder
+  install(TARGETS vizoo_video LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 # Beside libvizoo_ops.so, where it looks for it.
 install(FILES "${PROJECT_SOURCE_DIR}/python/vizoo_natten.py" DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT vizooTargets NAMESPACE vizoo:: DESTINATION ${VIZOO_PACKAGE_DIR})

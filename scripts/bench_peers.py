@@ -15,6 +15,7 @@ the ratio peer / ours within a round (above 1: we are faster). Sections:
                 thread: the tokenizers library alone and under Transformers 4.37.2
     owlv2       OWLv2's vision tower (B/16) at 960x960, two threads, with peak memory: Transformers
                 4.37.2 and, as above, 5.17
+    perceiver   the Perceiver's published sizes, two threads, with peak memory: Transformers 4.37.2
     attention   neighborhood attention on CPU: gather composition, dense masked attention, compiled
                 FlexAttention, a plain loop nest, the core's peak, and its share of DiNAT-Mini
     cold        a fresh process that classifies one image: wall time and peak memory
@@ -37,7 +38,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".venv-reference" / "bin" / "python"
 PEERS = ROOT / ".venv-reference" / "peers"
-SECTIONS = ("resize", "processor", "tokenizer", "owlv2", "attention", "model", "cold")
+SECTIONS = ("resize", "processor", "tokenizer", "owlv2", "perceiver", "attention", "model",
+            "cold")
 LEAST_ROUNDS = 7
 BENCHMARKS = "resample_bench"  # test/bench/resample_bench.cpp
 
@@ -48,7 +50,7 @@ def parse_arguments():
     parser.add_argument("sections", nargs="*", metavar="SECTION",
                         help=f"{'|'.join(SECTIONS)} (default: all)")
     parser.add_argument("--model", action="append", metavar="NAME",
-                        help="in the section model, only this one (repeatable)")
+                        help="in the sections model and perceiver, only this one (repeatable)")
     parser.add_argument("--rounds", type=int, default=9, help=f"at least {LEAST_ROUNDS}")
     parser.add_argument("--cpu-time", action="store_true",
                         help="processor time in the sections with one thread: for shared machines")
@@ -211,6 +213,10 @@ def main():
         from bench import owlv2
 
         sections["owlv2"] = owlv2.bench(options, program)
+    if "perceiver" in options.sections:
+        from bench import perceiver
+
+        sections["perceiver"] = perceiver.bench(options, program)
     if "attention" in options.sections:
         from bench import neighborhood_attention
 

@@ -46,6 +46,15 @@ NamedArguments make_inputs(const Options& options, const PretrainedModelImpl& mo
   return {{"pixel_values", torch::randn({options.batch, channels, size, size})}};
 }
 
+// Length of the first argument's first dimension, in the order in which the model names them.
+int64_t batch_size(const PretrainedModelImpl& model, const NamedArguments& arguments) {
+  for (const auto& name : model.argument_names()) {
+    const auto found = arguments.find(name);
+    if (found != arguments.end() && found->second.dim() > 0) return found->second.size(0);
+  }
+  return 1;
+}
+
 int bench(const Options& options) {
   apply_threads(options.threads);
   const auto dtype = parse_dtype(options.dtype);
@@ -59,11 +68,10 @@ int bench(const Options& options) {
   const auto model = load_pretrained(entry, options.model, load_options);
   print_warnings(report);
   auto arguments = make_inputs(options, *model);
-  int64_t batch = 1;
   for (auto& [name, tensor] : arguments) {
     tensor = tensor.to(device, tensor.is_floating_point() ? dtype : tensor.scalar_type());
-    if (tensor.dim() > 0) batch = tensor.size(0);
   }
+  const int64_t batch = batch_size(*model, arguments);
 
   const c10::InferenceMode inference;
   // Reading one number back waits for the device, on the CPU it costs nothing.

@@ -13,11 +13,14 @@ namespace vizoo::app {
 
 using Run = std::function<int()>;
 
+void add_autoencode(CLI::App& program, Run& run);
 void add_bench(CLI::App& program, Run& run);
 void add_classify(CLI::App& program, Run& run);
 void add_detect(CLI::App& program, Run& run);
 void add_doctor(CLI::App& program, Run& run);
 void add_embed(CLI::App& program, Run& run);
+void add_fill_mask(CLI::App& program, Run& run);
+void add_flow(CLI::App& program, Run& run);
 void add_forward(CLI::App& program, Run& run);
 void add_inspect(CLI::App& program, Run& run);
 void add_list(CLI::App& program, Run& run);

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <new>
@@ -67,7 +68,8 @@ void keep_freed_memory() {
 int main_program(int argc, char** argv) {
   keep_freed_memory();
   std::signal(SIGINT, interrupt);
-  std::signal(SIGPIPE, SIG_IGN);  // a reader that leaves early is no crash
+  std::signal(SIGPIPE, SIG_IGN);              // a reader that leaves early is no crash
+  setenv("OPENCV_FFMPEG_LOGLEVEL", "-8", 0);  // what is wrong with a video is said once, by us
   std::ios::sync_with_stdio(false);
 
   CLI::App program("vizoo runs Hugging Face vision checkpoints on LibTorch, without Python.",
@@ -84,7 +86,10 @@ int main_program(int argc, char** argv) {
   add_classify(program, run);
   add_detect(program, run);
   add_embed(program, run);
+  add_flow(program, run);
+  add_autoencode(program, run);
 #endif
+  add_fill_mask(program, run);
   add_forward(program, run);
 #ifdef VIZOO_OPENCV
   add_preprocess(program, run);

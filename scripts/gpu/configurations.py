@@ -1,9 +1,10 @@
 """A small random configuration and input for every model type of the registry.
 
-Each function takes a random.Random and returns (config, {input: tensor maker}); a tensor maker
-takes a torch.Generator. A new family adds its function to CONFIGURATIONS: without one the GPU check
-fails. Keep away from activations with kinks (relu, hardswish): where rounding decides the side, two
-right programs have gradients that differ.
+Each function takes a random.Random (and the class name where classes have inputs of their own, see
+PER_CLASS) and returns (config, {input: tensor maker}); a tensor maker takes a torch.Generator. A new
+family adds its function to CONFIGURATIONS: without one the GPU check fails. Keep away from
+activations with kinks (relu, hardswish): where rounding decides the side, two right programs have
+gradients that differ.
 """
 
 import torch
@@ -152,9 +153,56 @@ def owlv2(rng):
     return config, {**images, **owlv2_texts(text, count, text["max_position_embeddings"])}
 
 
+def perceiver(rng, class_name):
+    """Heads of 8, 16 and 32 channels; what a class fixes keeps its width."""
+    heads = rng.randint(1, 3)
+    channels = heads * rng.choice((8, 16, 32))
+    config = {"num_latents": rng.randint(3, 20), "d_latents": channels, "d_model": 24,
+              "num_blocks": rng.randint(1, 2), "num_self_attends_per_block": rng.randint(1, 2),
+              "num_self_attention_heads": heads, "num_cross_attention_heads": heads,
+              "qk_channels": channels, "v_channels": channels,
+              "self_attention_widening_factor": rng.randint(1, 2), "vocab_size": 40,
+              "max_position_embeddings": 20, "image_size": rng.randint(3, 8),
+              "train_size": [rng.randint(3, 8), rng.randint(3, 8)], "num_frames": 2,
+              "audio_samples_per_frame": 32, "samples_per_patch": 4, "output_shape": [1, 2, 9, 7],
+              "output_num_channels": 16, "_label_trainable_num_channels": 12,
+              "hidden_act": rng.choice(ACTIVATIONS), **labels(rng)}
+    return config, perceiver_inputs(config, class_name, rng.randint(1, 2), rng)
+
+
+def perceiver_inputs(config, class_name, batch, rng):
+    """The convolution's ReLU and pooling have kinks; on maps this small rounding meets none."""
+    def real(*shape):
+        return lambda generator: torch.randn((batch, *shape), generator=generator)
+
+    def integers(limit, *shape):
+        return lambda generator: torch.randint(0, limit, shape, generator=generator)
+
+    kind = class_name.removeprefix("Perceiver")
+    if kind in ("ForMaskedLM", "ForSequenceClassification"):
+        ids = integers(config["vocab_size"], batch, rng.randint(2, 20))
+        return {"input_ids": ids}
+    if kind == "ForOpticalFlow":
+        return {"inputs": real(2, 27, *config["train_size"])}
+    if kind == "ForMultimodalAutoencoding":
+        return {"inputs.image": real(2, 3, 8, 12), "inputs.audio": real(64, 1),
+                "inputs.label": real(len(config["id2label"])),
+                "subsampled_output_points.image": integers(2 * 9 * 7, 30),
+                "subsampled_output_points.audio": integers(64 // 4, 6)}
+    side = config["image_size"]
+    sizes = {"ForImageClassificationLearned": [side, side],
+             "ForImageClassificationFourier": [rng.randint(2, 9), rng.randint(2, 9)],
+             "ForImageClassificationConvProcessing": [rng.randint(9, 20), rng.randint(9, 20)]}
+    if kind in sizes:
+        return {"pixel_values": real(3, *sizes[kind])}
+    return {"inputs": real(rng.randint(2, 30), config["d_model"])}  # PerceiverModel
+
+
 CONFIGURATIONS = {"convnext": convnext, "dinat": dinat, "dinov2": dinov2, "levit": levit,
                   "nat": nat, "owlv2": owlv2, "owlv2_text_model": owlv2_text,
-                  "owlv2_vision_model": owlv2_vision, "poolformer": poolformer}
+                  "owlv2_vision_model": owlv2_vision, "perceiver": perceiver,
+                  "poolformer": poolformer}
+PER_CLASS = ("perceiver",)  # inputs depend on the class
 
 
 def gain(model_type, name):
@@ -165,5 +213,6 @@ def gain(model_type, name):
 
 def random_configuration(model_type, class_name, rng):
     """Raises KeyError for a model type without an entry."""
-    config, inputs = CONFIGURATIONS[model_type](rng)
+    arguments = (rng, class_name) if model_type in PER_CLASS else (rng,)
+    config, inputs = CONFIGURATIONS[model_type](*arguments)
     return {"architectures": [class_name], "model_type": model_type, **config}, inputs

@@ -26,7 +26,8 @@ from parity.parameters import random_value
 CONFIGURATIONS_EACH = 2
 DRAWS = 4
 RUN_LIMIT = 90
-WITH_ATTENTIONS = ("dinat", "dinov2", "nat", "owlv2", "owlv2_text_model", "owlv2_vision_model")
+WITH_ATTENTIONS = ("dinat", "dinov2", "nat", "owlv2", "owlv2_text_model", "owlv2_vision_model",
+                   "perceiver")
 NO_TF32 = {"NVIDIA_TF32_OVERRIDE": "0"}
 
 
@@ -66,7 +67,7 @@ def gradient_field(outputs):
         return "loss"
     order = [name for name, tensor in outputs.items()
              if tensor.is_floating_point() and tensor.numel() > 0 and tensor.dim() > 0]
-    for wanted in ("logits", "pooler_output", "last_hidden_state"):
+    for wanted in ("logits", "logits.image", "pooler_output", "last_hidden_state"):
         if wanted in order:
             return wanted
     maps = sorted(name for name in order if name.startswith("feature_maps."))

@@ -12,6 +12,7 @@ from parity.case import Case, case_random
 
 KINK_MARGIN = 8.0
 MAX_DRAWS = 20
+REDRAWN = ("pixel_values", "query_pixel_values", "inputs")
 
 
 def build_case(family, seed, index, folder):
@@ -46,7 +47,7 @@ def save_model(case, model):
 
 
 def complete_inputs(family, case, generator):
-    """Draws the pixels until no activation is at a kink, then the cotangent.
+    """Draws the real inputs until no activation is at a kink, then the cotangent.
 
     Outputs are continuous there, so only gradients need this; a case with so many activations that
     some always are at a kink goes without gradients. What a model selects by comparing numbers must
@@ -58,10 +59,11 @@ def complete_inputs(family, case, generator):
     for _ in range(MAX_DRAWS):
         if settled and (clear or not case.options.gradients):
             break
-        for name in ("pixel_values", "query_pixel_values"):
-            if name in case.inputs:
-                pixels = case.inputs[name]
-                case.inputs[name] = pixels.std() * torch.randn(pixels.shape, generator=generator)
+        for name, values in case.inputs.items():
+            # `inputs.image` is a part of `inputs`.
+            if name.split(".")[0] in REDRAWN and values.is_floating_point():
+                scale = values.std() if values.numel() > 1 else 1.0
+                case.inputs[name] = scale * torch.randn(values.shape, generator=generator)
         outputs, clear = _clear_of_kinks(family, case, model)
         settled = _is_settled(family, case, model)
     if not settled:

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 import torch
 import transformers
 
-from parity.naming import flatten_output
+from parity.naming import flatten_output, nest_arguments
 from parity.reference import interpolates_by_size, interpolation_by_size
 
 V_LEAVES = ("cls_token", "mask_token", "position_embeddings", "rpb", "attention_biases",
@@ -58,8 +58,8 @@ def golden_parameter(name, shape):
     return value.float().reshape(shape)
 
 
-def golden_input(shape):
-    return (4 * (uniform("pixel_values", math.prod(shape)) - 0.5)).float().reshape(shape)
+def golden_input(shape, name="pixel_values"):
+    return (4 * (uniform(name, math.prod(shape)) - 0.5)).float().reshape(shape)
 
 
 def golden_model(class_name, config):
@@ -70,24 +70,39 @@ def golden_model(class_name, config):
     return model.eval()
 
 
-def golden_outputs(family, golden, case):
-    """Every output and buffer of a case by name, in float64."""
-    config = family.golden_config(golden, case)
-    model = golden_model(case["class"], config).double()
-    model = model.get_submodule(case.get("submodule", "")).train(case.get("train_mode", False))
-    shape = case.get("input_shape", golden["input_shape"])
-    inputs = {"pixel_values": golden_input(shape).double()}
+def golden_inputs(golden, case):
+    """The arguments of a case by name, in float64."""
+    shapes = dict(case.get("real_inputs", {}))
+    if "input_shape" in case or "input_shape" in golden:
+        shapes["pixel_values"] = case.get("input_shape", golden.get("input_shape"))
+    inputs = {name: golden_input(shape, name).double() for name, shape in shapes.items()}
     given = dict(case.get("inputs", {}))
     if "labels" in case:
         given["labels"] = case["labels"]
     for name, values in given.items():
         tensor = torch.tensor(values)
         inputs[name] = tensor.double() if tensor.is_floating_point() else tensor
-    if any(row["name"].startswith("attentions") for row in case["rows"]):
+    return inputs
+
+
+def golden_outputs(family, golden, case):
+    """Every output, buffer and gradient of a case by name, in float64."""
+    config = family.golden_config(golden, case)
+    model = golden_model(case["class"], config).double()
+    model = model.get_submodule(case.get("submodule", "")).train(case.get("train_mode", False))
+    inputs = golden_inputs(golden, case)
+    cotangent = inputs.pop("cotangent", None)
+    if any(row["name"].startswith(("attentions", "cross_attentions")) for row in case["rows"]):
         inputs["output_attentions"] = True
     by_size = interpolates_by_size(case.get("model_args", {}))
-    with torch.no_grad(), interpolation_by_size() if by_size else nullcontext():
-        outputs = flatten_output(model(**inputs, output_hidden_states=True))
+    field = case.get("gradients")
+    with torch.set_grad_enabled(field is not None), \
+            interpolation_by_size() if by_size else nullcontext():
+        outputs = flatten_output(model(**nest_arguments(inputs), output_hidden_states=True))
+    if field is not None:
+        (outputs[field] if cotangent is None else (outputs[field] * cotangent).sum()).backward()
+        outputs.update((f"grad.{name}", parameter.grad)
+                       for name, parameter in model.named_parameters())
     outputs.update((f"buffer.{name}", buffer) for name, buffer in model.named_buffers())
     return outputs
 
@@ -99,7 +114,7 @@ def check_golden(family):
     for case in golden["cases"]:
         outputs = golden_outputs(family, golden, case)
         for row in case["rows"]:
-            tensor = outputs[row["name"]]
+            tensor = outputs[row["name"]].detach()
             if "shape" in row and list(tensor.shape) != row["shape"]:
                 raise SystemExit(f"golden {row['name']}: expected shape {row['shape']}, "
                                  f"got {list(tensor.shape)}")

@@ -35,6 +35,18 @@ def flatten_output(value, prefix=""):
     return result
 
 
+def nest_arguments(flat):
+    """Keyword arguments of a forward: `inputs.image` is the key "image" of the argument `inputs`."""
+    result = {}
+    for name, value in flat.items():
+        argument, _, key = name.partition(".")
+        if key:
+            result.setdefault(argument, {})[key] = value
+        else:
+            result[argument] = value
+    return result
+
+
 def forward_order(names):
     """`names` as the model makes them, so that the first difference is the earliest one.
 
@@ -53,6 +65,8 @@ def forward_order(names):
             return (4, position[name])
         if name == "loss":
             return (3, 0)
+        if name == "cross_attentions.0":  # of Perceiver's encoder, before all its layers
+            return (0, 0)
         # The last hidden state and the last feature map close the list of stages.
         parts = name.split(".")
         if parts[0] in ("vision_model_output", "text_model_output"):

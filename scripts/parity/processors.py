@@ -55,7 +55,7 @@ def run_processor_case(task):
         processor = FAMILIES[task["family"]].processor
         backend = BACKENDS[task["index"] % len(BACKENDS)]
         config, call = make_case(processor, backend, rng, folder)
-        paths, descriptions = make_images(rng, folder, config, call)
+        paths, descriptions = make_images(processor, rng, folder, config, call)
         record.update(config=config, call=call, backend=backend, images=descriptions)
         for label, settings in (("bytes", {**call, **BYTES}), ("call", call)):
             expected = reference(processor, backend, folder, config, settings, paths)
@@ -90,7 +90,7 @@ def make_case(processor, backend, rng, folder):
     return config, call
 
 
-def make_images(rng, folder, config, call):
+def make_images(processor, rng, folder, config, call):
     """One to three images, which may come out in different sizes."""
     crop_pct = call.get("crop_pct", config.get("crop_pct")) or 224 / 256
     count = rng.choice((1, 1, 2, 3))
@@ -101,6 +101,8 @@ def make_images(rng, folder, config, call):
         with Image.open(path) as image:
             short, long = sorted(image.size)
         if (1 + 420 / crop_pct) ** 2 * long / short > MAX_UPSCALED:
+            continue
+        if not processor.takes(short, config, call):
             continue
         paths.append(path)
         descriptions.append(description)

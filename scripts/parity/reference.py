@@ -10,7 +10,8 @@ from unittest import mock
 import torch
 import transformers
 
-from parity.naming import flatten_output, name_output
+from parity.components import build_components, names_components, resized_positions
+from parity.naming import flatten_output, name_output, nest_arguments
 
 # A constructor argument of the program's DINOv2: the rule by which 4.37.2 or by which 5.x resizes
 # the table of positions. Upstream has no such argument; its version decides.
@@ -21,16 +22,25 @@ DTYPES = {name: getattr(torch, name) for name in ("float32", "float64", "bfloat1
 def load(case, **options):
     """The model of the case in float32; `options`: more arguments of `from_pretrained`."""
     model_class = getattr(transformers, case.class_name)
+    overrides = case.options.overrides
     arguments = {key: value for key, value in case.options.model_args.items()
                  if key != INTERPOLATION}
-    model = model_class.from_pretrained(case.folder, **case.options.overrides, **arguments,
-                                        **options)
+    if names_components(arguments):
+        overrides = {"config": model_class.config_class.from_pretrained(case.folder, **overrides)}
+        arguments = build_components(overrides["config"], arguments)
+    model = model_class.from_pretrained(case.folder, **overrides, **arguments, **options)
     model.train(case.options.train_mode)
     return model
 
 
 def interpolates_by_size(model_args):
     return model_args.get(INTERPOLATION) == "size"
+
+
+def needs_resized_positions(case):
+    """Whether the case resizes a Perceiver's positions, which this version does not do itself."""
+    return case.family == "perceiver" and "interpolate_pos_encoding" in case.inputs \
+        and transformers.__version__.startswith("4.")
 
 
 @contextmanager
@@ -142,10 +152,15 @@ def run(model, case, dtype="float32", context=None):
     if case.options.seed is not None:
         torch.manual_seed(case.options.seed)
     call = getattr(model, case.options.method) if case.options.method else model
+    resizes = needs_resized_positions(case)
+    if resizes:
+        del keyword_inputs["interpolate_pos_encoding"]
     by_size = interpolates_by_size(case.options.model_args)
     with context or nullcontext(), interpolation_by_size() if by_size else nullcontext(), \
-            full_in_float64(), torch.set_grad_enabled(bool(case.options.gradients)):
-        outputs = flatten_output(name_output(case.options.method, call(**keyword_inputs)))
+            resized_positions() if resizes else nullcontext(), full_in_float64(), \
+            torch.set_grad_enabled(bool(case.options.gradients)):
+        returned = call(**nest_arguments(keyword_inputs))
+        outputs = flatten_output(name_output(case.options.method, returned))
         if case.options.gradients:
             field = outputs[case.options.gradients]
             (field if cotangent is None else (field * cotangent).sum()).backward()

@@ -25,6 +25,9 @@ def parse_arguments(arguments):
     parser.add_argument("--tokenizers", action="store_true", help="tokenizers only")
     parser.add_argument("--detections", action="store_true",
                         help="detections of OWLv2 only: vizoo detect, texts and query images")
+    parser.add_argument("--perceiver-tasks", action="store_true",
+                        help="pipelines of Perceiver only: vizoo fill-mask, flow, classify and "
+                             "autoencode")
     parser.add_argument("--cases", type=int, default=10, help="cases per class (default: 10)")
     parser.add_argument("--processor-cases", type=int, default=None,
                         help="processor configurations (default: as --cases)")
@@ -33,8 +36,10 @@ def parse_arguments(arguments):
     parser.add_argument("--clip-strings", type=int, default=2000,
                         help="strings on CLIP's real vocabulary (default: 2000; "
                              "scripts/clip_vocabulary.sh)")
+    parser.add_argument("--perceiver-strings", type=int, default=2000,
+                        help="strings for PerceiverTokenizer as it is published (default: 2000)")
     parser.add_argument("--every-code-point", action="store_true",
-                        help="every code point as well, with --clip-strings")
+                        help="every code point as well, with both of these")
     parser.add_argument("--seed", type=int, help="default: a fresh one, printed first")
     parser.add_argument("--case", type=int, help="only this case, as a failure names it")
     parser.add_argument("--dtype", choices=("float32", "float64", "bfloat16", "float16"),
@@ -91,6 +96,8 @@ def set_dtype(family, case, dtype):
     if dtype in ("bfloat16", "float16"):
         case.options.gradients = None
         case.inputs.pop("cotangent", None)
+        if hasattr(family, "for_half_types"):
+            family.for_half_types(case)
         if not getattr(family, "trains_in_half_types", True):
             case.options.train_mode = False
 
@@ -101,7 +108,11 @@ def make_tasks(options, families, program):
         classes = family.classes
         indices = range(options.cases * len(classes)) if options.case is None else [options.case]
         for index in indices:
-            if options.class_name and classes[index % len(classes)] != options.class_name:
+            class_name = classes[index % len(classes)]
+            if options.class_name and class_name != options.class_name:
+                continue
+            if options.dtype in ("bfloat16", "float16") and \
+                    class_name in getattr(family, "not_in_half_types", ()):
                 continue
             tasks.append({"family": family.name, "seed": options.seed, "index": index,
                           "program": str(program), "dtype": options.dtype,
@@ -169,14 +180,19 @@ def prepare_libraries():
 
 def run_tokenizers(options, program, say):
     from parity.clip_strings import run_clip_strings
+    from parity.perceiver_strings import run_perceiver_strings
     from parity.tokenizers import make_tokenizer_tasks, run_tokenizer_case
 
     tasks = make_tokenizer_tasks(options, program)
     passed, failed = run_tasks(tasks, run_tokenizer_case, options, say)
     say(f"tokenizers: {passed} passed, {failed} failed")
-    if options.case is None and options.clip_strings > 0:
-        good, bad = run_clip_strings(options, program, say)
-        passed, failed = passed + good, failed + bad
+    if options.case is not None:
+        return passed, failed
+    for family, count, run in (("owlv2", options.clip_strings, run_clip_strings),
+                               ("perceiver", options.perceiver_strings, run_perceiver_strings)):
+        if count > 0 and options.family in (None, family):
+            good, bad = run(options, program, say)
+            passed, failed = passed + good, failed + bad
     return passed, failed
 
 
@@ -218,27 +234,37 @@ def main(arguments=None):
     say(f"program {program}")
     say("5.x: Transformers 5.17 itself" if v5.available() else
         "5.x: stand-ins on torch and 4.37.2 (scripts/reference_env.sh --v5 installs 5.17)")
-    if not (options.processors or options.tokenizers or options.detections):
+    if not (options.processors or options.tokenizers or options.detections
+            or options.perceiver_tasks):
         tasks = make_tasks(options, families, program)
         good, bad = run_tasks(tasks, run_case, options, say)
         say(f"models: {good} passed, {bad} failed")
         passed, failed = passed + good, failed + bad
-    if not (options.models or options.tokenizers or options.detections):
+    if not (options.models or options.tokenizers or options.detections
+            or options.perceiver_tasks):
         from parity.processors import make_processor_tasks, run_processor_case
 
         tasks = make_processor_tasks(options, families, program)
         good, bad = run_tasks(tasks, run_processor_case, options, say)
         say(f"processors: {good} passed, {bad} failed")
         passed, failed = passed + good, failed + bad
-    if not (options.models or options.processors or options.tokenizers):
+    if not (options.models or options.processors or options.tokenizers
+            or options.perceiver_tasks):
         from parity.detections import make_detection_tasks, run_detection_case
 
         tasks = make_detection_tasks(options, families, program)
         good, bad = run_tasks(tasks, run_detection_case, options, say)
         say(f"detections: {good} passed, {bad} failed")
         passed, failed = passed + good, failed + bad
-    some = options.models or options.processors or options.detections or options.family \
-        or options.class_name
+    if not (options.models or options.processors or options.tokenizers or options.detections):
+        from parity.perceiver_tasks import make_perceiver_tasks, run_perceiver_task
+
+        tasks = make_perceiver_tasks(options, families, program)
+        good, bad = run_tasks(tasks, run_perceiver_task, options, say)
+        say(f"Perceiver's tasks: {good} passed, {bad} failed")
+        passed, failed = passed + good, failed + bad
+    some = options.models or options.processors or options.detections or options.perceiver_tasks \
+        or options.family or options.class_name
     if options.tokenizers or not (some or options.case is not None):
         good, bad = run_tokenizers(options, program, say)
         passed, failed = passed + good, failed + bad

@@ -4,10 +4,11 @@ import json
 import unicodedata
 
 from tokenizers import AddedToken
-from transformers import CLIPTokenizer, CLIPTokenizerFast
+from transformers import CLIPTokenizer, CLIPTokenizerFast, PerceiverTokenizer
 from transformers.models.clip.tokenization_clip import bytes_to_unicode
 
 SPECIAL = ["<|startoftext|>", "<|endoftext|>"]
+PERCEIVER_SPECIAL = ["[PAD]", "[BOS]", "[EOS]", "[MASK]", "[CLS]", "[SEP]"]
 BYTES = list(bytes_to_unicode().values())
 # Words and marks that CLIP's rules are about: contractions, white space, case, composition.
 FRAGMENTS = [
@@ -91,8 +92,14 @@ def random_vocabulary(rng):
     return {token: index + start for index, token in enumerate(tokens)}, merges
 
 
-def random_added_token(rng):
+# Characters that stand for bytes, and beginnings of Perceiver's special tokens.
+PERCEIVER_CONTENTS = ("a", "\u00c3", "\u00ff", "\u4e2d", "[M", "[MASK", "MASK", "K]", "[MASK]a",
+                      "[MASK]", "[CLS]")
+
+
+def random_added_token(rng, contents=()):
     content = rng.choice((
+        *contents,
         "<x>", "<Y>", "cat", "Cat", "\u00c5", "!", "a b", " lead", "'s", "ab", "abc", "b",
         "<|pad|>", "\u4e2d", "e\u0301", "\u00e9", "x", "zz", "\t", "  ", "1", "_", "\u0130"))
     flags = {name: rng.random() < 0.35 for name in ("single_word", "lstrip", "rstrip", "special")}
@@ -158,6 +165,57 @@ def save_random_folder(rng, folder):
             {token.content: size + index for index, token in enumerate(added)}))
     (folder / "config.json").write_text(json.dumps({"model_type": "owlv2"}))
     return form, [token.content for token in added]
+
+
+def random_perceiver_arguments(rng):
+    arguments = {}
+    for name in ("pad_token", "cls_token", "mask_token", "unk_token"):
+        if rng.random() < 0.15:
+            arguments[name] = rng.choice(("<pad>", "<unk>", "[PAD]", "[MASK]", "a", "\u4e2d"))
+    if rng.random() < 0.4:
+        arguments["model_max_length"] = rng.choice((8, 16, 77, 2048))
+    for side in ("padding_side", "truncation_side"):
+        if rng.random() < 0.25:
+            arguments[side] = "left"
+    for name in ("clean_up_tokenization_spaces", "split_special_tokens"):
+        if rng.random() < 0.2:
+            arguments[name] = rng.random() < 0.5
+    if rng.random() < 0.2:
+        arguments["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
+    if rng.random() < 0.3:
+        arguments["additional_special_tokens"] = rng.sample(("<extra>", "<|more|>", "e"), 2)
+    return arguments
+
+
+def save_random_perceiver_folder(rng, folder):
+    """As save_random_folder, of a PerceiverTokenizer, which has no vocabulary."""
+    arguments = random_perceiver_arguments(rng)
+    added = [random_added_token(rng, PERCEIVER_CONTENTS) for _ in range(rng.choice((0, 1, 2, 4)))]
+    form = rng.choice(("plain", "saved", "decoder", "legacy"))
+    if form == "saved":
+        tokenizer = PerceiverTokenizer(**arguments)
+        tokenizer.add_tokens(added, special_tokens=rng.random() < 0.2)
+        tokenizer.save_pretrained(folder)
+    else:
+        config = dict(arguments)
+        if form == "decoder":
+            ids = sorted(rng.sample([*range(6), *range(100, 106), *range(260, 270), 20019],
+                                    len(added)))
+            config["added_tokens_decoder"] = {
+                str(index): token.__getstate__() for index, token in zip(ids, added)}
+        if rng.random() < 0.7:
+            config["tokenizer_class"] = "PerceiverTokenizer"
+        (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    if form == "legacy":
+        flags = {name: rng.random() < 0.3
+                 for name in ("lstrip", "rstrip", "single_word", "normalized")}
+        (folder / "special_tokens_map.json").write_text(json.dumps(
+            {"mask_token": {"content": rng.choice(("[MASK]", "<new>")), **flags},
+             "eos_token": rng.choice(PERCEIVER_SPECIAL)}))
+        (folder / "added_tokens.json").write_text(json.dumps(
+            {token.content: 262 + index for index, token in enumerate(added)}))
+    (folder / "config.json").write_text(json.dumps({"model_type": "perceiver"}))
+    return form, [*(token.content for token in added), *PERCEIVER_SPECIAL]
 
 
 def random_call(rng, fast):

@@ -13,9 +13,10 @@ import tempfile
 from pathlib import Path
 
 from tokenizers import AddedToken
-from transformers import AutoTokenizer, CLIPTokenizerFast
+from transformers import AutoTokenizer, CLIPTokenizerFast, PerceiverTokenizer
 
-from parity.tokenizer_cases import BYTES, FRAGMENTS, SPECIAL, random_call, random_ids, random_text
+from parity.tokenizer_cases import (BYTES, FRAGMENTS, PERCEIVER_SPECIAL, SPECIAL, random_call,
+                                    random_ids, random_text)
 from parity.tokenizers import rows_of, words
 
 FOLDER = Path(__file__).resolve().parents[2] / "test" / "fixtures" / "tokenizers"
@@ -79,15 +80,32 @@ def flags(folder):
     (folder / "config.json").write_text('{"model_type": "owlv2"}\n')
 
 
+def perceiver(folder):
+    """Bytes; an added token for each flag, and one that is the character of a byte."""
+    tokenizer = PerceiverTokenizer(model_max_length=32)
+    tokenizer.add_tokens([
+        AddedToken("<L>", lstrip=True), AddedToken("<R>", rstrip=True),
+        AddedToken("Word", single_word=True), AddedToken("\u00e9")])
+    tokenizer.add_tokens([AddedToken("<S>", special=True)], special_tokens=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save_pretrained(folder)
+    (folder / "config.json").write_text('{"model_type": "perceiver"}\n')
+
+
 ADDED = ["<L>", "<R>", "Word", "CASE", "case", "a b", "e\u0301", "<S>", "!"]
-FOLDERS = {"owlv2": (owlv2, ["!"]), "tiny": (tiny, ["low", "newer"]), "flags": (flags, ADDED)}
+# What makes them, words for the texts, whether each round of cases is for the fast tokenizer.
+FOLDERS = {"owlv2": (owlv2, ["!"], (True, False)),
+           "tiny": (tiny, ["low", "newer"], (True, False)),
+           "flags": (flags, ADDED, (True, False)),
+           "perceiver": (perceiver, [*PERCEIVER_SPECIAL, "<L>", "<R>", "Word", "\u00e9", "<S>"],
+                         (False, False))}
 
 
-def expected_of(name, folder, added):
+def expected_of(name, folder, added, rounds):
     """What the reference answers: texts, calls, decoding."""
     rng = random.Random(f"{SEED}:{name}")
     cases = []
-    for fast in (True, False):
+    for fast in rounds:
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=fast)
         texts = [*FRAGMENTS, *(random_text(rng, added)[:20] for _ in range(8))]
         cases.append(encode(tokenizer, texts, None, {
@@ -147,11 +165,11 @@ def main():
     os.environ.update(TOKENIZERS_PARALLELISM="false", RUST_BACKTRACE="0", HF_HUB_OFFLINE="1")
     logging.disable(logging.CRITICAL)
     different = []
-    for name, (make, added) in FOLDERS.items():
+    for name, (make, added, rounds) in FOLDERS.items():
         folder = FOLDER / name
         if not options.check:
             make(folder)
-        cases = expected_of(name, folder, added)
+        cases = expected_of(name, folder, added, rounds)
         text = "[\n" + ",\n".join(json.dumps(case, ensure_ascii=True, separators=(",", ":"))
                                   for case in cases) + "\n]\n"
         path = folder / "expected.json"

@@ -1,4 +1,4 @@
-"""Compares `vizoo tokenize` with CLIPTokenizerFast and CLIPTokenizer, id for id."""
+"""Compares `vizoo tokenize` with Transformers' tokenizers, id for id."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from parity.case import case_random
 from parity.tokenizer_cases import (describe_text, random_call, random_ids, random_text,
-                                    save_random_folder)
+                                    save_random_folder, save_random_perceiver_folder)
 
 TEXTS = 40  # of each case
 CALLS = 6
@@ -25,33 +25,40 @@ VALUES = {"padding": "--padding", "truncation": "--truncation-strategy",
           "stride": "--stride", "pad_to_multiple_of": "--pad-to-multiple-of"}
 
 
+# By the family that uses it: name, folders, whether there is a fast one.
+KINDS = {"owlv2": ("tokenizer", save_random_folder, (True, False)),
+         "perceiver": ("tokenizer-perceiver", save_random_perceiver_folder, (False,))}
+
+
 class Refused(Exception):
     """One side gave no answer; the text says why."""
 
 
 def make_tokenizer_tasks(options, program):
     count = options.tokenizer_cases if options.tokenizer_cases is not None else 4 * options.cases
-    return [{"seed": options.seed, "index": index, "program": str(program),
+    return [{"family": family, "seed": options.seed, "index": index, "program": str(program),
              "keep": options.keep or options.case is not None}
+            for family in KINDS if options.family in (None, family)
             for index in (range(count) if options.case is None else [options.case])]
 
 
 def run_tokenizer_case(task):
-    """One folder, fast and slow, in a worker: a record for the log."""
+    """One folder, fast and slow where there are both, in a worker: a record for the log."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["RUST_BACKTRACE"] = "0"
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix=f"vizoo-parity-tokenizer-{task['index']}-"))
-    rng = case_random("tokenizer", task["seed"], task["index"])
-    record = {"family": "tokenizers", "seed": task["seed"], "case": task["index"], "tensors": 0,
+    name, save_folder, fast_or_slow = KINDS[task["family"]]
+    rng = case_random(name, task["seed"], task["index"])
+    record = {"family": name, "seed": task["seed"], "case": task["index"], "tensors": 0,
               "folder": str(folder), "differences": [],
-              "rerun": f"scripts/parity.sh --tokenizers --seed {task['seed']} "
-                       f"--case {task['index']}"}
+              "rerun": f"scripts/parity.sh --tokenizers --family {task['family']} "
+                       f"--seed {task['seed']} --case {task['index']}"}
     try:
         model = folder / "model"
         model.mkdir()
-        record["save"], added = save_random_folder(rng, model)
-        for fast in (True, False):
+        record["save"], added = save_folder(rng, model)
+        for fast in fast_or_slow:
             compare_tokenizer(rng, Side(task["program"], model, fast), added, record)
     except Exception:  # a defect of the harness must not pass for a result of the program
         record["differences"].append("harness: " + traceback.format_exc())

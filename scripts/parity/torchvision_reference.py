@@ -45,11 +45,29 @@ def bit(images, config, call):
     return _batch(_bit_resize, images, {**CROPPING, **CLIP}, config, call)
 
 
+def perceiver(images, config, call):
+    """The crop comes first: a part of the shorter side that size / crop_size says."""
+    settings = _settings({**CROPPING, "crop_size": 256}, config, call)
+    return [_perceiver(image, settings) for image in images]
+
+
 def owlv2(images, config, call):
     """The other order: rescale, pad to a square, blur and resize, normalize."""
     defaults = {**DEFAULTS, "size": {"height": 960, "width": 960}, "do_pad": True, **CLIP}
     settings = _settings(defaults, config, call)
     return [_owlv2(image, settings) for image in images]
+
+
+def _perceiver(image, settings):
+    size = settings["size"]
+    if settings["do_center_crop"]:
+        shorter = min(image.shape[-2:])
+        image = center_crop(image, *(int(side / crop_side * shorter) for side, crop_side in
+                                     zip(sides_of(size), sides_of(settings["crop_size"]))))
+    if settings["do_resize"]:
+        size = size if isinstance(size, dict) else dict(zip(("height", "width"), sides_of(size)))
+        image = _resize(image, target(image, size), MODES[settings["resample"]])
+    return _finish(image, settings)
 
 
 def _owlv2(image, settings):

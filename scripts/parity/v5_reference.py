@@ -11,9 +11,12 @@ _worker = v5.Worker("parity.v5_model")
 
 
 def reference_of(case):
-    """DINOv2's positions resized by 5.x's rule are compared with 5.17 itself if it is there, else
-    with 4.37.2 whose interpolation gets sizes (reference.interpolation_by_size)."""
-    if reference.interpolates_by_size(case.options.model_args) and v5.available():
+    """Positions of DINOv2 and Perceiver resized by 5.x's rules are compared with 5.17 itself if it
+    is there, else with 4.37.2 that is taught them (reference.interpolation_by_size,
+    components.resized_positions)."""
+    later = reference.interpolates_by_size(case.options.model_args) \
+        or reference.needs_resized_positions(case)
+    if later and v5.available():
         return V5Reference(case)
     return reference.Reference(case)
 

@@ -11,8 +11,11 @@ PROGRAM = ""
 MODEL = "test/fixtures/tokenizers/owlv2"  # `a` is 320, `cat` 515; 529 and 530 begin and end a text
 
 
-def vizoo(*arguments, **options):
-    return subprocess.run([PROGRAM, "tokenize", "--model", MODEL, *arguments], capture_output=True,
+PERCEIVER = "test/fixtures/tokenizers/perceiver"  # bytes; at most 32 of them
+
+
+def vizoo(*arguments, model=MODEL, **options):
+    return subprocess.run([PROGRAM, "tokenize", "--model", model, *arguments], capture_output=True,
                           timeout=60, check=False, **options)
 
 
@@ -97,7 +100,29 @@ class Tokenize(unittest.TestCase):
         self.assertNotEqual(ids("ca\x07t"), [[529, 515, 530]])
         self.check_failure(vizoo("a", "--slow", "--return-offsets-mapping"), 2,
                            "[usage] return_offsets_mapping: expected a fast tokenizer, got a slow "
-                           "one, which knows no offsets. Load the tokenizer with use_fast.")
+                           "one, which knows no offsets. Load one with use_fast, if the class has "
+                           "one.")
+
+    def test_perceiver(self):
+        euro = [4, 91, 116, 111, 105, 117, 106, 107, 38, 232, 136, 178, 52, 5]
+        text = "Unicode \u20ac ."
+        self.assertEqual(ids("Unicode \u20ac.", "[MASK]", model=PERCEIVER), [euro, [4, 3, 5]])
+        self.assertEqual(ids("a", "--text-pair", "b", "--slow", model=PERCEIVER),
+                         [[4, 103, 5, 104, 5]])
+        row = json.dumps(ids(text, model=PERCEIVER)[0])
+        for flags, expected in (((), "[CLS]Unicode \u20ac.[SEP]"),
+                                (("--skip-special-tokens", "--no-clean-up"), text)):
+            decoded = objects(vizoo("--decode", *flags, row, model=PERCEIVER))
+            self.assertEqual(decoded, [{"text": expected}])
+        self.check_failure(vizoo("--decode", "300", model=PERCEIVER), 1,
+                           "[tokenizer] ids: expected ids of the vocabulary, got 300.")
+        self.check_failure(vizoo("a" * 40, model=PERCEIVER), 1,
+                           "[tokenizer] text 0: expected at most 32 tokens, got 42. Truncation "
+                           "cuts longer texts.")
+        self.check_failure(vizoo("--return-offsets-mapping", "a", model=PERCEIVER), 2,
+                           "[usage] return_offsets_mapping: expected a fast tokenizer, got a slow "
+                           "one, which knows no offsets. Load one with use_fast, if the class has "
+                           "one.")
 
     def test_decode(self):
         def decoded(*arguments):

@@ -10,6 +10,7 @@
 
 #include "vizoo/core/error.h"
 #include "vizoo/text/auto_tokenizer.h"
+#include "vizoo/text/perceiver_tokenizer.h"
 
 namespace {
 
@@ -80,14 +81,19 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   static const Folder folder;
   if (size == 0) return 0;
   folder.fill(kFiles[data[0] % kFiles.size()], {reinterpret_cast<const char*>(data) + 1, size - 1});
-  for (const bool use_fast : {true, false}) {
+  const auto try_loading = [](const auto& load) {
     try {
-      vizoo::TokenizerLoadOptions options;
-      options.use_fast = use_fast;
-      use(*vizoo::AutoTokenizer::from_pretrained(folder.path, options));
+      use(*load());
     } catch (const vizoo::Error& error) {
       check_message(error.what());
     }
+  };
+  for (const bool use_fast : {true, false}) {
+    vizoo::TokenizerLoadOptions options;
+    options.use_fast = use_fast;
+    try_loading([&] { return vizoo::AutoTokenizer::from_pretrained(folder.path, options); });
   }
+  // Whatever class the files name.
+  try_loading([&] { return vizoo::PerceiverTokenizer::from_pretrained(folder.path); });
   return 0;
 }

@@ -76,6 +76,7 @@ SEEDS = {
         "invalid": tokenizer_text(b"a\xc3 \xed\xa0\x80\xf4\x90\x80\x80"),
         "spaces": tokenizer_text("\u3000 \t\r\n\x1c\x85\u2028"),
         "empty": tokenizer_text(""),
+        "bytes": tokenizer_text("[CLS]a[MASK]\u00e9 [MASK[SEP]\u4e2d[mask]"),
     },
     "safetensors": {
         "empty_header": safetensors({}),

@@ -61,4 +61,28 @@ Owlv2ForObjectDetection AutoModelForZeroShotObjectDetection::from_config(
       Task::zero_shot_object_detection, folder, options, build_model);
 }
 
+PerceiverForMaskedLM AutoModelForMaskedLM::from_pretrained(const std::filesystem::path& folder,
+                                                           const LoadOptions& options) {
+  return make<PerceiverForMaskedLMImpl>(
+      Task::masked_language_modeling, folder, options, load_pretrained);
+}
+
+PerceiverForMaskedLM AutoModelForMaskedLM::from_config(const std::filesystem::path& folder,
+                                                       const LoadOptions& options) {
+  return make<PerceiverForMaskedLMImpl>(
+      Task::masked_language_modeling, folder, options, build_model);
+}
+
+PerceiverForSequenceClassification AutoModelForSequenceClassification::from_pretrained(
+    const std::filesystem::path& folder, const LoadOptions& options) {
+  return make<PerceiverForSequenceClassificationImpl>(
+      Task::text_classification, folder, options, load_pretrained);
+}
+
+PerceiverForSequenceClassification AutoModelForSequenceClassification::from_config(
+    const std::filesystem::path& folder, const LoadOptions& options) {
+  return make<PerceiverForSequenceClassificationImpl>(
+      Task::text_classification, folder, options, build_model);
+}
+
 }  // namespace vizoo

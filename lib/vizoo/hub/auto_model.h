@@ -2,6 +2,7 @@
 
 #include "vizoo/hub/from_pretrained.h"
 #include "vizoo/models/owlv2/owlv2_detection.h"
+#include "vizoo/models/perceiver/perceiver_language.h"
 
 namespace vizoo {
 
@@ -35,6 +36,22 @@ struct AutoModelForZeroShotObjectDetection {
                                                  const LoadOptions& options = {});
   static Owlv2ForObjectDetection from_config(const std::filesystem::path& folder,
                                              const LoadOptions& options = {});
+};
+
+/// As AutoModel, for models that predict masked tokens.
+struct AutoModelForMaskedLM {
+  static PerceiverForMaskedLM from_pretrained(const std::filesystem::path& folder,
+                                              const LoadOptions& options = {});
+  static PerceiverForMaskedLM from_config(const std::filesystem::path& folder,
+                                          const LoadOptions& options = {});
+};
+
+/// As AutoModel, for classifiers of texts.
+struct AutoModelForSequenceClassification {
+  static PerceiverForSequenceClassification from_pretrained(const std::filesystem::path& folder,
+                                                            const LoadOptions& options = {});
+  static PerceiverForSequenceClassification from_config(const std::filesystem::path& folder,
+                                                        const LoadOptions& options = {});
 };
 
 }  // namespace vizoo

@@ -3,12 +3,17 @@
 #include <algorithm>
 
 #include "vizoo/core/error.h"
+#include "vizoo/hub/perceiver_components.h"
 #include "vizoo/models/convnext.h"
 #include "vizoo/models/dinat.h"
 #include "vizoo/models/dinov2.h"
 #include "vizoo/models/levit.h"
 #include "vizoo/models/nat.h"
 #include "vizoo/models/owlv2/owlv2_detection.h"
+#include "vizoo/models/perceiver/perceiver_autoencoding.h"
+#include "vizoo/models/perceiver/perceiver_image_classification.h"
+#include "vizoo/models/perceiver/perceiver_language.h"
+#include "vizoo/models/perceiver/perceiver_optical_flow.h"
 #include "vizoo/models/poolformer.h"
 
 namespace vizoo {
@@ -112,6 +117,14 @@ const std::vector<ModelEntry>& registry() {
       model_entry<Owlv2VisionModelImpl>(Task::vision_encoder),
       model_entry<Owlv2ModelImpl>(Task::text_image_model),
       model_entry<Owlv2ForObjectDetectionImpl>(Task::zero_shot_object_detection),
+      perceiver_model_entry(),
+      model_entry<PerceiverForMaskedLMImpl>(Task::masked_language_modeling),
+      model_entry<PerceiverForSequenceClassificationImpl>(Task::text_classification),
+      model_entry<PerceiverForImageClassificationLearnedImpl>(Task::image_classification),
+      model_entry<PerceiverForImageClassificationFourierImpl>(Task::image_classification),
+      model_entry<PerceiverForImageClassificationConvProcessingImpl>(Task::image_classification),
+      model_entry<PerceiverForOpticalFlowImpl>(Task::optical_flow),
+      model_entry<PerceiverForMultimodalAutoencodingImpl>(Task::multimodal_autoencoding),
   };
   return table;
 }

@@ -22,6 +22,11 @@ enum class Task {
   vision_encoder,  ///< the other one
   text_image_model,
   zero_shot_object_detection,
+  latent_model,  ///< from inputs of any kind to latents; no AutoModel class offers it
+  masked_language_modeling,
+  text_classification,
+  optical_flow,
+  multimodal_autoencoding,
 };
 
 template <>
@@ -34,6 +39,11 @@ struct EnumNames<Task> {
       {Task::vision_encoder, "vision-encoder"},
       {Task::text_image_model, "text-image-model"},
       {Task::zero_shot_object_detection, "zero-shot-object-detection"},
+      {Task::latent_model, "latent-model"},
+      {Task::masked_language_modeling, "fill-mask"},
+      {Task::text_classification, "text-classification"},
+      {Task::optical_flow, "optical-flow"},
+      {Task::multimodal_autoencoding, "multimodal-autoencoding"},
   };
 };
 

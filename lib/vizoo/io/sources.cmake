@@ -1,6 +1,7 @@
 set(VIZOO_IO_SOURCES
   config_json.cpp
   file.cpp
+  flow_file.cpp
   json.cpp
   json_scanner.cpp
   safetensors.cpp
@@ -8,14 +9,17 @@ set(VIZOO_IO_SOURCES
   safetensors_header.cpp
   safetensors_index.cpp
   safetensors_writer.cpp
-  utf8.cpp)
+  utf8.cpp
+  wav_file.cpp)
 set(VIZOO_IO_HEADERS
   config_json.h
   file.h
+  flow_file.h
   json.h
   json_scanner.h
   safetensors.h
   safetensors_dtype.h
   safetensors_header.h
   safetensors_index.h
-  utf8.h)
+  utf8.h
+  wav_file.h)

@@ -17,10 +17,11 @@ at::Tensor interpolate_position_embeddings(const at::Tensor& position_embeddings
                                            const at::Tensor& pixel_values,
                                            int64_t patch_size,
                                            bool offset,
-                                           bool antialias) {
+                                           bool antialias,
+                                           bool in_float32) {
   static const auto op =
       find_op<decltype(interpolate_position_embeddings)>("vizoo::interpolate_position_embeddings");
-  return op.call(position_embeddings, pixel_values, patch_size, offset, antialias);
+  return op.call(position_embeddings, pixel_values, patch_size, offset, antialias, in_float32);
 }
 
 at::Tensor grid_distance_bias(const at::Tensor& attention_biases,
@@ -67,7 +68,8 @@ at::Tensor interpolate_position_embeddings(const at::Tensor& position_embeddings
                                            const at::Tensor& pixel_values,
                                            int64_t patch_size,
                                            bool offset,
-                                           bool antialias) {
+                                           bool antialias,
+                                           bool in_float32) {
   constexpr const char* kOp = "[interpolate_position_embeddings] ";
   TORCH_CHECK(position_embeddings.dim() == 3 && position_embeddings.size(0) == 1 &&
                   position_embeddings.size(1) >= 2,
@@ -107,10 +109,9 @@ at::Tensor interpolate_position_embeddings(const at::Tensor& position_embeddings
               positions,
               " of them.");
   // [1, N, C] -> [1, C, side, side]
-  auto map = position_embeddings.narrow(1, 1, positions)
-                 .unflatten(1, {side, side})
-                 .permute({0, 3, 1, 2})
-                 .to(at::kFloat);
+  auto map =
+      position_embeddings.narrow(1, 1, positions).unflatten(1, {side, side}).permute({0, 3, 1, 2});
+  if (in_float32) map = map.to(at::kFloat);
   if (antialias) {
     map = at::_upsample_bicubic2d_aa(map, {height, width}, /*align_corners=*/false);
   } else if (offset) {

@@ -24,18 +24,20 @@ at::Tensor average_pool2d(const at::Tensor& input, int64_t kernel_size);
 /// position_embeddings: [1, 1 + N, C], the class token's first, then a square map of N patches, row
 /// by row; pixel_values: [B, channels, H, W], of which the size counts. Returns
 /// [1, 1 + (H / patch_size) (W / patch_size), C]: a view of the table for N patches of a square
-/// image, else the map resized bicubically (a = -0.75) in float32, the class token's as it is.
+/// image, else the map resized bicubically (a = -0.75), the class token's as it is.
 ///
 /// offset true: with the scale (H / patch_size + 0.1) / sqrt(N), as DINOv2's authors and
 /// Transformers up to 4.44 (modeling_dinov2.py, interpolate_pos_encoding); false: by the sizes
 /// alone, as later versions. antialias true, by the sizes only: with the filter widened where the
-/// map shrinks, as DINOv2 with registers. Throws c10::Error for a table that is no square and for
-/// images below one patch.
+/// map shrinks, as DINOv2 with registers. in_float32 true: whatever the table's type, as DINOv2;
+/// false: in that type, as OWLv2 (4.48 and up) and Perceiver (5.4 and up). Throws c10::Error for a
+/// table that is no square and for images below one patch.
 at::Tensor interpolate_position_embeddings(const at::Tensor& position_embeddings,
                                            const at::Tensor& pixel_values,
                                            int64_t patch_size,
                                            bool offset,
-                                           bool antialias = false);
+                                           bool antialias = false,
+                                           bool in_float32 = true);
 
 /// A learned bias for each distance between two tokens of a square grid, as an attention map.
 ///
@@ -65,7 +67,8 @@ at::Tensor interpolate_position_embeddings(const at::Tensor& position_embeddings
                                            const at::Tensor& pixel_values,
                                            int64_t patch_size,
                                            bool offset,
-                                           bool antialias);
+                                           bool antialias,
+                                           bool in_float32);
 at::Tensor grid_distance_bias(const at::Tensor& attention_biases,
                               int64_t resolution,
                               int64_t stride);

@@ -56,7 +56,7 @@ TORCH_LIBRARY(vizoo, library) {
               TORCH_FN(vizoo::ops::composite::average_pool2d));
   library.def(
       "interpolate_position_embeddings(Tensor(a) position_embeddings, Tensor pixel_values, "
-      "int patch_size, bool offset, bool antialias=False) -> Tensor(a)",
+      "int patch_size, bool offset, bool antialias=False, bool in_float32=True) -> Tensor(a)",
       TORCH_FN(vizoo::ops::composite::interpolate_position_embeddings));
   library.def("grid_distance_bias(Tensor attention_biases, int resolution, int stride) -> Tensor",
               TORCH_FN(vizoo::ops::composite::grid_distance_bias));

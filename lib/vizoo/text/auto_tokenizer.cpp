@@ -5,6 +5,7 @@
 #include "vizoo/core/error.h"
 #include "vizoo/io/json.h"
 #include "vizoo/text/clip_tokenizer.h"
+#include "vizoo/text/perceiver_tokenizer.h"
 #include "vizoo/text/tokenizer_files.h"
 
 namespace vizoo {
@@ -25,6 +26,11 @@ const std::vector<Entry>& table() {
        [](const std::filesystem::path& folder, bool use_fast) -> std::unique_ptr<Tokenizer> {
          if (use_fast) return CLIPTokenizerFast::from_pretrained(folder);
          return CLIPTokenizer::from_pretrained(folder);
+       }},
+      {"PerceiverTokenizer",
+       {"perceiver"},
+       [](const std::filesystem::path& folder, bool) -> std::unique_ptr<Tokenizer> {
+         return PerceiverTokenizer::from_pretrained(folder);
        }}};
   return entries;
 }

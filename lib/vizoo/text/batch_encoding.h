@@ -13,8 +13,9 @@ namespace vizoo {
 /// A field that was not asked for is empty; the others have one element for each row. A row is an
 /// input, or, on a fast tokenizer with `return_overflowing_tokens`, a window of one.
 struct BatchEncoding {
-  std::vector<std::vector<int64_t>> input_ids;            ///< [rows][tokens]
-  std::vector<std::vector<int64_t>> token_type_ids;       ///< [rows][tokens]
+  std::vector<std::vector<int64_t>> input_ids;  ///< [rows][tokens]
+  /// [rows][tokens]; PerceiverTokenizer has none for its special tokens.
+  std::vector<std::vector<int64_t>> token_type_ids;
   std::vector<std::vector<int64_t>> attention_mask;       ///< [rows][tokens], 0 on padding
   std::vector<std::vector<int64_t>> special_tokens_mask;  ///< [rows][tokens], 1 on special tokens
   /// [rows][tokens]: first and one past the last code point of the text that the token stands for;

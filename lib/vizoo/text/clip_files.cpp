@@ -6,6 +6,7 @@
 #include "vizoo/io/file.h"
 #include "vizoo/io/utf8.h"
 #include "vizoo/text/python_text.h"
+#include "vizoo/text/slow_special_tokens.h"
 
 namespace vizoo {
 namespace {
@@ -211,8 +212,10 @@ void convert_slow_parts(const TokenizerFiles& files, FastClipParts& parts) {
     // They have been copied once on their way, which decides about `normalized`.
     if (token && !token->is_text) token->spec.normalized = token->spec.resolved().normalized;
   }
-  const auto added =
-      slow_clip_added_tokens(files, slow_clip_special_tokens(files), parts.vocabulary);
+  const auto added = slow_added_tokens(files.added_tokens,
+                                       slow_clip_special_tokens(files),
+                                       files.additional_special_tokens,
+                                       parts.vocabulary);
   const auto text_of = [&](SpecialTokenName name) {
     const auto& token = parts.special[static_cast<std::size_t>(name)];
     return token ? std::make_optional(token->spec.token.content) : std::nullopt;
@@ -264,9 +267,8 @@ MergePairs read_clip_merges(const std::filesystem::path& folder) {
   return merges;
 }
 
-std::array<std::optional<SpecialToken>, kSpecialTokenNames> clip_special_tokens(
-    const TokenizerFiles& files) {
-  std::array<std::optional<SpecialToken>, kSpecialTokenNames> special;
+SpecialTokens clip_special_tokens(const TokenizerFiles& files) {
+  SpecialTokens special;
   for (std::size_t i = 0; i < special.size(); ++i) {
     special[i] = files.special[i].value_or(std::nullopt);
   }
@@ -280,59 +282,13 @@ std::array<std::optional<SpecialToken>, kSpecialTokenNames> clip_special_tokens(
   return special;
 }
 
-TokenizerSettings clip_settings(
-    const TokenizerFiles& files,
-    const std::array<std::optional<SpecialToken>, kSpecialTokenNames>& special) {
-  auto settings = files.settings;
-  const auto text_of = [&](SpecialTokenName name) {
-    const auto& token = special[static_cast<std::size_t>(name)];
-    return token ? std::make_optional(token->spec.token.content) : std::nullopt;
-  };
-  settings.bos_token = text_of(SpecialTokenName::bos);
-  settings.eos_token = text_of(SpecialTokenName::eos);
-  settings.unk_token = text_of(SpecialTokenName::unk);
-  settings.sep_token = text_of(SpecialTokenName::sep);
-  settings.pad_token = text_of(SpecialTokenName::pad);
-  settings.cls_token = text_of(SpecialTokenName::cls);
-  settings.mask_token = text_of(SpecialTokenName::mask);
-  for (const auto& token : files.additional_special_tokens) {
-    settings.additional_special_tokens.push_back(token.spec.token.content);
-  }
-  return settings;
-}
-
-std::array<std::optional<SpecialToken>, kSpecialTokenNames> slow_clip_special_tokens(
-    const TokenizerFiles& files) {
+SpecialTokens slow_clip_special_tokens(const TokenizerFiles& files) {
   auto special = clip_special_tokens(files);
   for (const auto name : {SpecialTokenName::bos, SpecialTokenName::eos, SpecialTokenName::unk}) {
     auto& token = special[static_cast<std::size_t>(name)];
     if (token) token = with_flags(*token);
   }
   return special;
-}
-
-SlowAddedTokens slow_clip_added_tokens(
-    const TokenizerFiles& files,
-    const std::array<std::optional<SpecialToken>, kSpecialTokenNames>& special,
-    const Vocabulary& vocabulary) {
-  SlowAddedTokens added;
-  for (const auto& [id, spec] : files.added_tokens) added.set(id, spec.resolved());
-  // The next free id is the number of different tokens.
-  std::size_t size = vocabulary.size();
-  for (const auto& [content, id] : added.ids()) size += vocabulary.index_of(content) ? 0 : 1;
-  auto next_id = static_cast<int64_t>(size);
-  for (const auto& token : unique_special_tokens(special, files.additional_special_tokens)) {
-    const auto& content = token.spec.token.content;
-    auto id = added.id_of(content);
-    if (token.is_text && id) continue;
-    if (!id) id = vocabulary.id_of(content);
-    if (!id) id = next_id++;
-    auto resolved = token.spec.resolved();
-    resolved.special = true;
-    added.set(*id, resolved);
-  }
-  added.finish();
-  return added;
 }
 
 FastClipParts read_fast_clip_parts(const TokenizerFiles& files) {

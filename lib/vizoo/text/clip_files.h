@@ -2,7 +2,6 @@
 
 // What CLIP's tokenizers read from a model folder beside the files that all tokenizers have.
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,7 +10,6 @@
 #include <vector>
 
 #include "vizoo/text/clip_words.h"
-#include "vizoo/text/slow_added_tokens.h"
 #include "vizoo/text/tokenizer_files.h"
 #include "vizoo/text/vocabulary.h"
 
@@ -31,24 +29,10 @@ Vocabulary read_clip_vocabulary(const std::filesystem::path& folder);
 MergePairs read_clip_merges(const std::filesystem::path& folder);
 
 /// The special tokens of a CLIP tokenizer; what the files do not name has CLIP's value.
-std::array<std::optional<SpecialToken>, kSpecialTokenNames> clip_special_tokens(
-    const TokenizerFiles& files);
-
-/// `files.settings` with the special tokens.
-TokenizerSettings clip_settings(
-    const TokenizerFiles& files,
-    const std::array<std::optional<SpecialToken>, kSpecialTokenNames>& special);
+SpecialTokens clip_special_tokens(const TokenizerFiles& files);
 
 /// The special tokens as the slow tokenizer holds them: bos, eos and unk always with flags.
-std::array<std::optional<SpecialToken>, kSpecialTokenNames> slow_clip_special_tokens(
-    const TokenizerFiles& files);
-
-/// The slow tokenizer's added tokens: those of the files, then the special tokens, which get new
-/// ids where the vocabulary does not have them.
-SlowAddedTokens slow_clip_added_tokens(
-    const TokenizerFiles& files,
-    const std::array<std::optional<SpecialToken>, kSpecialTokenNames>& special,
-    const Vocabulary& vocabulary);
+SpecialTokens slow_clip_special_tokens(const TokenizerFiles& files);
 
 /// What a fast tokenizer is made of, from tokenizer.json or from vocab.json and merges.txt.
 struct FastClipParts {
@@ -58,7 +42,7 @@ struct FastClipParts {
   std::optional<std::string> unk_token;
   ClipWordPattern pattern = ClipWordPattern::plain;
   std::vector<AddedToken> added_tokens;  ///< of tokenizer.json itself
-  std::array<std::optional<SpecialToken>, kSpecialTokenNames> special;
+  SpecialTokens special;
   int64_t bos_id = 0;  ///< of the post-processor
   int64_t eos_id = 0;
   bool trim_offsets = false;  ///< takes white space out of the offsets of tokens

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <set>
 
 #include "vizoo/core/error.h"
 #include "vizoo/io/utf8.h"
@@ -11,6 +10,7 @@
 #include "vizoo/text/byte_symbols.h"
 #include "vizoo/text/clip_files.h"
 #include "vizoo/text/python_text.h"
+#include "vizoo/text/slow_special_tokens.h"
 #include "vizoo/text/unicode.h"
 
 namespace vizoo {
@@ -83,8 +83,7 @@ std::string normalize(std::string_view text) {
 }  // namespace
 
 struct CLIPTokenizer::Data {
-  Data(const TokenizerFiles& files,
-       const std::array<std::optional<SpecialToken>, kSpecialTokenNames>& special);
+  Data(const TokenizerFiles& files, const SpecialTokens& special);
 
   std::optional<int64_t> id_of(std::string_view token) const;
   void encode_word(std::string_view word, std::vector<int64_t>& ids) const;
@@ -98,18 +97,15 @@ struct CLIPTokenizer::Data {
   std::array<uint32_t, 256> last_symbols{};
   std::vector<std::optional<int64_t>> symbol_ids;
   SpecialTokensTemplate special_template;
-  std::set<int64_t> special_ids;
-  // Added tokens that decoding sets off with spaces.
-  std::set<std::string, std::less<>> set_off;
+  SlowDecoding decoding;
   std::string errors;
   bool split_special_tokens;
 };
 
-CLIPTokenizer::Data::Data(
-    const TokenizerFiles& files,
-    const std::array<std::optional<SpecialToken>, kSpecialTokenNames>& special)
+CLIPTokenizer::Data::Data(const TokenizerFiles& files, const SpecialTokens& special)
     : vocabulary(read_clip_vocabulary(files.folder)),
-      added(slow_clip_added_tokens(files, special, vocabulary)),
+      added(slow_added_tokens(
+          files.added_tokens, special, files.additional_special_tokens, vocabulary)),
       errors(files.errors),
       split_special_tokens(files.split_special_tokens) {
   const auto& unk = special[static_cast<std::size_t>(SpecialTokenName::unk)];
@@ -148,17 +144,11 @@ CLIPTokenizer::Data::Data(
   const int64_t eos = special_id(SpecialTokenName::eos);
   special_template = {{bos}, {eos, eos}, {eos}};
 
-  for (const auto& [content, id] : added.ids()) set_off.insert(content);
-  for (const auto& token : unique_special_tokens(special, files.additional_special_tokens)) {
-    if (const auto id = id_of(token.spec.token.content)) special_ids.insert(*id);
-    set_off.erase(token.spec.token.content);
-  }
-  for (const auto& token : files.additional_special_tokens) {
-    const auto id = id_of(token.spec.token.content);
-    if (id && *id >= static_cast<int64_t>(vocabulary.size())) {
-      set_off.insert(token.spec.token.content);
-    }
-  }
+  decoding = slow_decoding(added,
+                           special,
+                           files.additional_special_tokens,
+                           static_cast<int64_t>(vocabulary.size()),
+                           [this](std::string_view token) { return id_of(token); });
 }
 
 std::optional<int64_t> CLIPTokenizer::Data::id_of(std::string_view token) const {
@@ -218,7 +208,7 @@ std::unique_ptr<CLIPTokenizer> CLIPTokenizer::from_pretrained(const std::filesys
   const auto special = slow_clip_special_tokens(files);
   auto data = std::make_unique<const Data>(files, special);
   return std::unique_ptr<CLIPTokenizer>(
-      new CLIPTokenizer(clip_settings(files, special), std::move(data)));
+      new CLIPTokenizer(settings_with(files, special), std::move(data)));
 }
 
 TokenSequence CLIPTokenizer::tokenize(std::string_view text, bool) const {
@@ -248,33 +238,20 @@ const SpecialTokensTemplate& CLIPTokenizer::special_tokens_template() const {
 
 std::string CLIPTokenizer::decode_ids(const std::vector<int64_t>& ids,
                                       bool skip_special_tokens) const {
-  std::vector<std::string> parts;
-  std::vector<std::string_view> symbols;
+  std::vector<std::string_view> tokens;
+  tokens.reserve(ids.size());
   for (const int64_t id : ids) {
-    if (skip_special_tokens && data_->special_ids.count(id) != 0) continue;
+    if (skip_special_tokens && data_->decoding.special_ids.count(id) != 0) continue;
     const auto* added = data_->added.token_of(id);
     const auto* token = added == nullptr ? data_->vocabulary.token_of(id) : &added->content;
     if (token == nullptr) {
       throw TokenizerError("tokenizer", "ids", "ids of the vocabulary", std::to_string(id));
     }
-    if (data_->set_off.count(*token) == 0) {
-      symbols.push_back(*token);
-      continue;
-    }
-    if (!symbols.empty()) {
-      auto text = data_->decode_symbols(symbols);
-      if (!text.empty()) parts.push_back(std::move(text));
-      symbols.clear();
-    }
-    parts.push_back(*token);
+    tokens.push_back(*token);
   }
-  if (!symbols.empty()) parts.push_back(data_->decode_symbols(symbols));
-  std::string text;
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    if (i > 0) text.push_back(' ');
-    text += parts[i];
-  }
-  return text;
+  return join_slow_tokens(tokens, data_->decoding, [this](const auto& symbols) {
+    return data_->decode_symbols(symbols);
+  });
 }
 
 std::optional<int64_t> CLIPTokenizer::token_to_id(std::string_view token) const {

@@ -229,7 +229,7 @@ std::unique_ptr<CLIPTokenizerFast> CLIPTokenizerFast::from_pretrained(
     const std::filesystem::path& folder) {
   const auto files = read_tokenizer_files(folder);
   auto parts = read_fast_clip_parts(files);
-  auto settings = clip_settings(files, parts.special);
+  auto settings = settings_with(files, parts.special);
   auto data = std::make_unique<Data>(parts);
   data->add_tokens(files, parts);
   return std::unique_ptr<CLIPTokenizerFast>(

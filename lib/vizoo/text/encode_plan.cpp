@@ -72,7 +72,7 @@ void check_slow(const EncodePlan& plan) {
     refuse("return_offsets_mapping",
            "a fast tokenizer",
            "a slow one, which knows no offsets",
-           "Load the tokenizer with use_fast");
+           "Load one with use_fast, if the class has one");
   }
   if (options.return_token_type_ids.value_or(false) && !options.add_special_tokens) {
     refuse("return_token_type_ids",

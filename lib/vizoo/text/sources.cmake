@@ -12,8 +12,10 @@ set(VIZOO_TEXT_SOURCES
   encode_slow.cpp
   fast_added_tokens.cpp
   normalization.cpp
+  perceiver_tokenizer.cpp
   python_text.cpp
   slow_added_tokens.cpp
+  slow_special_tokens.cpp
   tokenizer.cpp
   tokenizer_files.cpp
   unicode.cpp
@@ -23,6 +25,7 @@ set(VIZOO_TEXT_HEADERS
   auto_tokenizer.h
   batch_encoding.h
   clip_tokenizer.h
+  perceiver_tokenizer.h
   tokenizer.h
   tokenizer_options.h)
 find_path(VIZOO_UTF8PROC_INCLUDE_DIR utf8proc.h REQUIRED)

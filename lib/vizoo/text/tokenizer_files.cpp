@@ -212,6 +212,7 @@ class Reader {
     const Place object{config_, "tokenizer_config.json: "};
     auto& settings = files_.settings;
     settings.model_max_length = model_max_length(object);
+    files_.names_model_max_length = config_.contains("model_max_length");
     settings.padding_side = side(object, "padding_side", "padding");
     settings.truncation_side = side(object, "truncation_side", "truncation");
     settings.clean_up_tokenization_spaces = flag(object, "clean_up_tokenization_spaces", true);
@@ -291,9 +292,27 @@ TokenizerFiles read_tokenizer_files(const std::filesystem::path& folder) {
   return Reader(folder).read();
 }
 
-std::vector<SpecialToken> unique_special_tokens(
-    const std::array<std::optional<SpecialToken>, kSpecialTokenNames>& special,
-    const std::vector<SpecialToken>& additional) {
+TokenizerSettings settings_with(const TokenizerFiles& files, const SpecialTokens& special) {
+  auto settings = files.settings;
+  const auto text_of = [&](SpecialTokenName name) {
+    const auto& token = special[static_cast<std::size_t>(name)];
+    return token ? std::make_optional(token->spec.token.content) : std::nullopt;
+  };
+  settings.bos_token = text_of(SpecialTokenName::bos);
+  settings.eos_token = text_of(SpecialTokenName::eos);
+  settings.unk_token = text_of(SpecialTokenName::unk);
+  settings.sep_token = text_of(SpecialTokenName::sep);
+  settings.pad_token = text_of(SpecialTokenName::pad);
+  settings.cls_token = text_of(SpecialTokenName::cls);
+  settings.mask_token = text_of(SpecialTokenName::mask);
+  for (const auto& token : files.additional_special_tokens) {
+    settings.additional_special_tokens.push_back(token.spec.token.content);
+  }
+  return settings;
+}
+
+std::vector<SpecialToken> unique_special_tokens(const SpecialTokens& special,
+                                                const std::vector<SpecialToken>& additional) {
   std::vector<SpecialToken> tokens;
   std::set<std::string> seen;
   const auto add = [&](const SpecialToken& token) {

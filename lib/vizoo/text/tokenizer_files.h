@@ -34,11 +34,15 @@ struct SpecialToken {
 enum class SpecialTokenName { bos, eos, unk, sep, pad, cls, mask };
 constexpr std::size_t kSpecialTokenNames = 7;
 
+/// The special tokens of a tokenizer by SpecialTokenName; none: there is no such token.
+using SpecialTokens = std::array<std::optional<SpecialToken>, kSpecialTokenNames>;
+
 /// What the files of a model folder say about any tokenizer. Source: Transformers 4.37.2,
 /// tokenization_utils_base.py (_from_pretrained).
 struct TokenizerFiles {
   std::filesystem::path folder;
-  TokenizerSettings settings;                      ///< without the special tokens
+  TokenizerSettings settings;           ///< without the special tokens
+  bool names_model_max_length = false;  ///< `model_max_length` is there, if only to say `none`
   std::map<int64_t, AddedTokenSpec> added_tokens;  ///< `added_tokens_decoder`
   /// Attributes that the files name; null stands for `the file says that there is none`.
   std::array<std::optional<std::optional<SpecialToken>>, kSpecialTokenNames> special;
@@ -56,10 +60,12 @@ struct TokenizerFiles {
 /// TokenizerError.
 TokenizerFiles read_tokenizer_files(const std::filesystem::path& folder);
 
+/// `files.settings` with the special tokens.
+TokenizerSettings settings_with(const TokenizerFiles& files, const SpecialTokens& special);
+
 /// Special tokens of which the first of equal text counts, in the order of their attributes.
-std::vector<SpecialToken> unique_special_tokens(
-    const std::array<std::optional<SpecialToken>, kSpecialTokenNames>& special,
-    const std::vector<SpecialToken>& additional);
+std::vector<SpecialToken> unique_special_tokens(const SpecialTokens& special,
+                                                const std::vector<SpecialToken>& additional);
 
 /// Throws TokenizerError `[tokenizer] <subject>: expected ..., got ....`.
 [[noreturn]] void throw_tokenizer_error(const std::string& subject,

@@ -9,6 +9,7 @@
 #include "vizoo/vision/convnext_image_processor.h"
 #include "vizoo/vision/levit_image_processor.h"
 #include "vizoo/vision/owlv2_image_processor.h"
+#include "vizoo/vision/perceiver_image_processor.h"
 #include "vizoo/vision/poolformer_image_processor.h"
 #include "vizoo/vision/processor_json.h"
 #include "vizoo/vision/vit_image_processor.h"
@@ -42,6 +43,7 @@ const std::vector<Entry>& entries() {
       entry<LevitImageProcessor, LevitImageProcessorConfig>("Levit", {"levit"}),
       entry<BitImageProcessor, BitImageProcessorConfig>("Bit", {"dinov2"}),
       entry<Owlv2ImageProcessor, Owlv2ImageProcessorConfig>("Owlv2", {"owlv2"}),
+      entry<PerceiverImageProcessor, PerceiverImageProcessorConfig>("Perceiver", {"perceiver"}),
   };
   return table;
 }

@@ -6,12 +6,13 @@ set(VIZOO_VISION_SOURCES
   image_processor_attributes.cpp pixel_table.cpp
   processor_json.cpp convnext_image_processor.cpp vit_image_processor.cpp
   poolformer_image_processor.cpp levit_image_processor.cpp bit_image_processor.cpp
-  gaussian_zoom.cpp owlv2_steps.cpp owlv2_image_processor.cpp auto_image_processor.cpp)
+  gaussian_zoom.cpp owlv2_steps.cpp owlv2_image_processor.cpp
+  perceiver_image_processor.cpp auto_image_processor.cpp video.cpp)
 set(VIZOO_VISION_HEADERS
   image.h resample.h image_transforms.h image_processor.h image_processor_attributes.h
   convnext_image_processor.h vit_image_processor.h poolformer_image_processor.h
   levit_image_processor.h bit_image_processor.h gaussian_zoom.h owlv2_image_processor.h
-  auto_image_processor.h)
+  perceiver_image_processor.h auto_image_processor.h video.h)
 # What runs on machines without AVX2 must not be compiled for it: one file, called after a check.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties("${CMAKE_CURRENT_LIST_DIR}/resample_avx2.cpp"
@@ -27,7 +28,7 @@ set_source_files_properties("${CMAKE_CURRENT_LIST_DIR}/gaussian_zoom.cpp"
                                        SKIP_PRECOMPILE_HEADERS ON)
 # Only WebP goes through OpenCV (whose readers print to stderr and return half an image where Pillow
 # fails); PNG and JPEG are read by their own libraries (libpng-dev, libjpeg-dev).
-find_package(OpenCV REQUIRED COMPONENTS core imgcodecs imgproc)
+find_package(OpenCV REQUIRED COMPONENTS core imgcodecs imgproc videoio)
 find_package(JPEG REQUIRED)
 find_package(PNG REQUIRED)
 find_package(ZLIB REQUIRED)

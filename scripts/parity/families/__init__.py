@@ -19,6 +19,10 @@ A family is an object with
                      (with is_settled) makes the case one that selects nothing
     trains_in_half_types
                      (optional) False if upstream cannot train in them
+    not_in_half_types
+                     (optional) classes that upstream cannot run in them
+    for_half_types(case)
+                     (optional) makes the case one that upstream can run in them
     kinks(case)      (optional) [(module type, function of the input tensor that is zero at a kink)]
     golden()         (optional) golden values of an independent run (golden.py)
     processor        (optional) the image processor: random_config(rng, backend),
@@ -34,7 +38,8 @@ from parity.families.dinov2 import Dinov2
 from parity.families.levit import Levit
 from parity.families.nat import Nat
 from parity.families.owlv2 import Owlv2
+from parity.families.perceiver import Perceiver
 from parity.families.poolformer import PoolFormer
 
 FAMILIES = {family.name: family for family in (
-    ConvNext(), Nat(), Dinat(), PoolFormer(), Levit(), Dinov2(), Owlv2())}
+    ConvNext(), Nat(), Dinat(), PoolFormer(), Levit(), Dinov2(), Owlv2(), Perceiver())}

@@ -40,6 +40,9 @@ class ClassifierFamily:
         """How often a case runs in training mode."""
         return 0.35
 
+    def batch_of(self, case):
+        return case.inputs["pixel_values"].shape[0]
+
     def undefined_outputs(self, case):
         """What a head decides that is not in the checkpoint, hence is drawn at random."""
         return ("logits", "loss")
@@ -117,7 +120,7 @@ class ClassifierFamily:
         return fields
 
     def _choose_labels(self, case, config, rng, generator):
-        batch = case.inputs["pixel_values"].shape[0]
+        batch = self.batch_of(case)
         kind = rng.choice(PROBLEM_TYPES)
         inferred = rng.random() < 0.4
         count = config.num_labels

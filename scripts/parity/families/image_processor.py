@@ -32,6 +32,10 @@ class ImageProcessorFamily:
     def make_possible(self, config, call, backend):
         """Changes a drawn configuration and call that upstream refuses together."""
 
+    def takes(self, shorter_side, config, call):
+        """Whether upstream takes an image of this shorter side."""
+        return True
+
     def slow(self, processor, config):
         """4.37.2's object, taught what only a later version can be told."""
         return processor

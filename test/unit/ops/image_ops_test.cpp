@@ -82,7 +82,7 @@ TEST_CASE("position embeddings of the table's own size are returned as they are"
   }
 }
 
-TEST_CASE("position embeddings are interpolated in float32, by offset or by size", "[image_ops]") {
+TEST_CASE("position embeddings are interpolated in a type, by offset or by size", "[image_ops]") {
   const auto table = at::randn({1, 1 + 16, 6}, at::kDouble);
   const auto image = at::zeros({1, 3, 30, 71});  // 2 x 5 patches of 14
   const auto map = table.slice(1, 1).to(at::kFloat).reshape({1, 4, 4, 6}).permute({0, 3, 1, 2});
@@ -95,6 +95,9 @@ TEST_CASE("position embeddings are interpolated in float32, by offset or by size
                   expect(at::upsample_bicubic2d(map, {2, 5}, false))));
   CHECK(at::equal(interpolate_position_embeddings(table, image, 14, false, true),
                   expect(at::_upsample_bicubic2d_aa(map, {2, 5}, false))));
+  const auto in_double = table.slice(1, 1).reshape({1, 4, 4, 6}).permute({0, 3, 1, 2});
+  CHECK(at::equal(interpolate_position_embeddings(table, image, 14, false, false, false),
+                  expect(at::upsample_bicubic2d(in_double, {2, 5}, false))));
   // As many patches as the table has, but not a square image.
   const auto wide = interpolate_position_embeddings(table, at::zeros({1, 3, 28, 112}), 14, true);
   CHECK(wide.sizes() == at::IntArrayRef{1, 17, 6});

@@ -98,7 +98,7 @@ Json answer(const Tokenizer& tokenizer, const Json& row) {
 }
 
 TEST_CASE("tokenizers answer as Transformers does", "[text][fixture]") {
-  const auto name = GENERATE(as<std::string>(), "owlv2", "tiny", "flags");
+  const auto name = GENERATE(as<std::string>(), "owlv2", "tiny", "flags", "perceiver");
   const auto folder = std::filesystem::path("test/fixtures/tokenizers") / name;
   TokenizerLoadOptions slow;
   slow.use_fast = false;

@@ -57,11 +57,14 @@ TEST_CASE("NAT and DiNAT are processed as ViT is") {
   }
 }
 
-TEST_CASE("PoolFormer, LeViT and DINOv2 have processors of their own") {
+TEST_CASE("PoolFormer, LeViT, DINOv2 and Perceiver have processors of their own") {
   const struct {
     const char* model_type;
     std::string family;
-  } rows[] = {{"poolformer", "PoolFormer"}, {"levit", "Levit"}, {"dinov2", "Bit"}};
+  } rows[] = {{"poolformer", "PoolFormer"},
+              {"levit", "Levit"},
+              {"dinov2", "Bit"},
+              {"perceiver", "Perceiver"}};
   for (const auto& row : rows) {
     const TemporaryFolder folder;
     write(folder / "config.json", std::string(R"({"model_type": ")") + row.model_type + "\"}");
@@ -128,17 +131,16 @@ TEST_CASE("what cannot be loaded is named") {
   CHECK(load() == "[processor] " + source +
                       ": /image_processor_type: expected one of BitImageProcessor, "
                       "ConvNextImageProcessor, LevitImageProcessor, Owlv2ImageProcessor, "
-                      "PoolFormerImageProcessor, "
+                      "PerceiverImageProcessor, PoolFormerImageProcessor, "
                       "ViTImageProcessor, got \"NoImageProcessor\".");
   write(folder / "preprocessor_config.json", R"({"image_processor_type": 3})");
   CHECK(load() == "[processor] " + source + ": /image_processor_type: expected a string, got 3.");
   write(folder / "preprocessor_config.json", "{}");
   write(folder / "config.json", R"({"model_type": "bert"})");
-  CHECK(
-      load() ==
-      "[processor] " + (folder / "config.json").string() +
-          ": /model_type: expected one of convnext, dinat, dinov2, levit, nat, owlv2, poolformer, "
-          "got \"bert\".");
+  CHECK(load() == "[processor] " + (folder / "config.json").string() +
+                      ": /model_type: expected one of convnext, dinat, dinov2, levit, nat, owlv2, "
+                      "perceiver, poolformer, "
+                      "got \"bert\".");
   write(folder / "preprocessor_config.json", "[1]");
   CHECK(load() == "[processor] " + source + ": expected a JSON object, got an array of 1 value.");
 }

@@ -29,8 +29,12 @@ torch::Tensor Owlv2VisionEmbeddingsImpl::forward(const torch::Tensor& pixel_valu
   const auto tokens = at::cat({class_embedding.expand_as(patches.narrow(1, 0, 1)), patches}, 1);
   const auto& positions = position_embedding->weight;
   if (!interpolate_pos_encoding) return tokens + positions;
-  return tokens + ops::interpolate_position_embeddings(
-                      positions.unsqueeze(0), pixel_values, patch_size, /*offset=*/false);
+  return tokens + ops::interpolate_position_embeddings(positions.unsqueeze(0),
+                                                       pixel_values,
+                                                       patch_size,
+                                                       /*offset=*/false,
+                                                       /*antialias=*/false,
+                                                       /*in_float32=*/false);
 }
 
 void Owlv2VisionEmbeddingsImpl::initialize(double factor) {

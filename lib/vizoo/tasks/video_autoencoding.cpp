@@ -1,0 +1,99 @@
+#include "vizoo/tasks/video_autoencoding.h"
+
+#include <algorithm>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "vizoo/core/error.h"
+
+namespace vizoo {
+namespace {
+
+std::string shape_of(const torch::Tensor& tensor) {
+  if (!tensor.defined()) return "none";
+  std::ostringstream text;
+  text << tensor.toString() << ' ' << tensor.sizes();
+  return text.str();
+}
+
+void check_inputs(const PerceiverConfig& config,
+                  const torch::Tensor& frames,
+                  const torch::Tensor& audio) {
+  const auto& shape = config.output_shape;
+  const std::vector<int64_t> expected{config.num_frames, shape.at(2), shape.at(3), 3};
+  if (!frames.defined() || frames.scalar_type() != torch::kByte || frames.sizes() != expected) {
+    std::ostringstream text;
+    text << "uint8 " << torch::IntArrayRef(expected);
+    throw ShapeError("task", "image", text.str(), shape_of(frames));
+  }
+  const auto samples = autoencoding_samples(config);
+  if (!audio.defined() || audio.scalar_type() != torch::kFloat32 || audio.dim() != 1 ||
+      audio.size(0) != samples) {
+    throw ShapeError("task", "audio", "float32 [" + std::to_string(samples) + "]", shape_of(audio));
+  }
+}
+
+// Points of part `index` of `count` parts of 0 .. total - 1.
+torch::Tensor points_of(int64_t total, int64_t index, int64_t count, torch::Device device) {
+  return torch::arange(total * index / count,
+                       total * (index + 1) / count,
+                       torch::dtype(torch::kLong).device(device));
+}
+
+}  // namespace
+
+int64_t autoencoding_samples(const PerceiverConfig& config) {
+  return config.audio_samples() / config.samples_per_patch * config.samples_per_patch;
+}
+
+int64_t autoencoding_chunks(const PerceiverConfig& config,
+                            const VideoAutoencodingOptions& options) {
+  if (options.chunks() < 1) {
+    throw UsageError("task", "chunks", "at least 1", std::to_string(options.chunks()));
+  }
+  return std::min(options.chunks(), autoencoding_samples(config) / config.samples_per_patch);
+}
+
+AutoencodedVideo autoencode_video(const PerceiverForMultimodalAutoencodingImpl& model,
+                                  const torch::Tensor& frames,
+                                  const torch::Tensor& audio,
+                                  const VideoAutoencodingOptions& options) {
+  const auto& config = model.config;
+  check_inputs(config, frames, audio);
+  const auto chunks = autoencoding_chunks(config, options);
+  const auto like = model.parameters().front().options();
+
+  PerceiverModalities inputs;
+  // [T, H, W, 3] -> [1, T, 3, H, W]
+  inputs["image"] =
+      frames.permute({0, 3, 1, 2}).to(torch::kFloat32).div(255).unsqueeze(0).contiguous().to(like);
+  inputs["audio"] = audio.reshape({1, -1, 1}).to(like);
+  inputs["label"] = torch::zeros({1, config.num_labels()}, like);
+  const auto encoding = model.encode(inputs);
+
+  const auto pixels = frames.size(0) * frames.size(1) * frames.size(2);
+  const auto patches = audio.size(0) / config.samples_per_patch;
+  std::vector<torch::Tensor> image_parts;
+  std::vector<torch::Tensor> audio_parts;
+  AutoencodedVideo result;
+  const auto on_cpu = [](const torch::Tensor& part) {
+    return part.detach().to(torch::kCPU, torch::kFloat32);
+  };
+  for (int64_t index = 0; index < chunks; ++index) {
+    PerceiverModalities points;
+    points["image"] = points_of(pixels, index, chunks, like.device());
+    points["audio"] = points_of(patches, index, chunks, like.device());
+    const auto logits = model.decode(encoding, points);
+    image_parts.push_back(on_cpu(logits.at("image")));
+    audio_parts.push_back(on_cpu(logits.at("audio")));
+    result.logits = on_cpu(logits.at("label"));
+    if (options.on_chunk()) options.on_chunk()();
+  }
+  // [1, T H W, 3] -> [T, H, W, 3]
+  result.frames = torch::cat(image_parts, 1).reshape(frames.sizes());
+  result.audio = torch::cat(audio_parts, 1).flatten();
+  return result;
+}
+
+}  // namespace vizoo
