@@ -290,7 +290,9 @@ TEST_CASE("configs that name no model of ours say which there are", "[hub]") {
         "\"bert\". Classes for it: ConvNextForImageClassification, NatForImageClassification, "
         "DinatForImageClassification, PoolFormerForImageClassification, "
         "LevitForImageClassification, LevitForImageClassificationWithTeacher, "
-        "Dinov2ForImageClassification.");
+        "Dinov2ForImageClassification, PerceiverForImageClassificationLearned, "
+        "PerceiverForImageClassificationFourier, "
+        "PerceiverForImageClassificationConvProcessing.");
   write_file_atomically(folder / "config.json", "{}", FileKind::config);
   CHECK(load_error(folder) ==
         "[config] DIR/config.json: /model_type: expected a string such as \"convnext\", got "
