@@ -1,12 +1,6 @@
 """Compares `vizoo detect --json` with Transformers: small random detectors on photos."""
 
 import json
-import shutil
-import subprocess
-import tempfile
-import time
-import traceback
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,7 +8,7 @@ import transformers
 from PIL import Image, ImageOps
 from transformers import Owlv2Config, Owlv2ForObjectDetection
 
-from parity.case import case_random
+from parity.commands import run_command, run_command_case
 from parity.images import random_image
 from parity.parameters import fill
 from parity.tokenizer_fixtures import owlv2 as write_tokenizer
@@ -25,40 +19,20 @@ WORDS = ("cat", "the cat", "a photo of the low cat", "lower phot", "abc", "cat's
          "12 cats", "PHOTO", "ab ca th")
 
 
-def make_detection_tasks(options, families, program):
-    if options.class_name or not any(family.name == "owlv2" for family in families):
-        return []
-    indices = range(options.cases) if options.case is None else [options.case]
-    return [{"seed": options.seed, "index": index, "program": str(program),
-             "keep": options.keep or options.case is not None} for index in indices]
-
-
 def run_detection_case(task):
-    """One detector in a worker: a record for the log."""
-    torch.set_num_threads(1)
-    started = time.monotonic()
-    folder = Path(tempfile.mkdtemp(prefix=f"vizoo-parity-detection-{task['index']}-"))
-    rng = case_random("detection", task["seed"], task["index"])
-    record = {"detection": True, "seed": task["seed"], "case": task["index"],
-              "folder": str(folder), "differences": [], "tensors": 0,
-              "rerun": f"scripts/parity.sh --detections --seed {task['seed']} "
-                       f"--case {task['index']}"}
-    try:
-        model = make_checkpoint(rng, folder)
-        images = [folder / f"image{index}.png" for index in range(rng.choice((1, 2, 3)))]
-        record["images"] = [random_image(rng, path) for path in images]
-        scaling = rng.choice(("max", "wh"))
-        by_picture = rng.random() < 0.5
-        compare = compare_guided if by_picture else compare_texts
-        record["call"] = {"scaling": scaling, "by_picture": by_picture}
-        compare(rng, task["program"], folder, model, images, scaling, record)
-    except Exception:  # a defect of the harness must not pass for a result of the program
-        record["differences"].append("harness: " + traceback.format_exc())
-    record["passed"] = not record["differences"]
-    record["seconds"] = round(time.monotonic() - started, 3)
-    if record["passed"] and not task["keep"]:
-        shutil.rmtree(folder, ignore_errors=True)
-    return record
+    return run_command_case(task, "detection", "--detections", compare_detections)
+
+
+def compare_detections(rng, program, folder, record):
+    """One detector on a few images, by texts or by a picture."""
+    model = make_checkpoint(rng, folder)
+    images = [folder / f"image{index}.png" for index in range(rng.choice((1, 2, 3)))]
+    record["images"] = [random_image(rng, path) for path in images]
+    scaling = rng.choice(("max", "wh"))
+    by_picture = rng.random() < 0.5
+    compare = compare_guided if by_picture else compare_texts
+    record["call"] = {"scaling": scaling, "by_picture": by_picture}
+    compare(rng, program, folder, model, images, scaling, record)
 
 
 def make_checkpoint(rng, folder):
@@ -157,12 +131,8 @@ def compare_guided(rng, program, folder, model, images, scaling, record):
 
 def detect(rng, program, folder, images, scaling, arguments):
     """The lines of `vizoo detect --json`."""
-    command = [program, "detect", "--model", str(folder), "--json", "--box-scale", scaling,
-               "--batch", str(rng.choice((1, 2, 8))), *arguments, *map(str, images)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"exit code {done.returncode}: {done.stderr.strip()[-1000:]}")
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return run_command(program, "detect", "--model", folder, "--json", "--box-scale", scaling,
+                       "--batch", rng.choice((1, 2, 8)), *arguments, *images)
 
 
 def compare_lines(lines, expected, record):

@@ -2,15 +2,8 @@
 Transformers' Perceiver: small random models on texts, photos and videos made of them."""
 
 import copy
-import json
-import shutil
 import struct
-import subprocess
-import tempfile
-import time
-import traceback
 import wave
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +11,7 @@ import transformers
 from PIL import Image, ImageOps
 from transformers import PerceiverConfig, PerceiverTokenizer
 
-from parity.case import case_random
+from parity.commands import run_command, run_command_case
 from parity.families.perceiver_parts import CONV, FOURIER, LEARNED
 from parity.images import SKIMAGE, photo, random_image
 from parity.parameters import fill
@@ -31,35 +24,10 @@ WORDS = ("a sentence with words", "caf\u00e9 \u20ac12.50", "no spaces , but mark
          "\u65e5\u672c", "[CLS] inside", "A\u0301")
 
 
-def make_perceiver_tasks(options, families, program):
-    if options.class_name or not any(family.name == "perceiver" for family in families):
-        return []
-    indices = range(options.cases) if options.case is None else [options.case]
-    return [{"seed": options.seed, "index": index, "program": str(program),
-             "keep": options.keep or options.case is not None} for index in indices]
-
-
 def run_perceiver_task(task):
-    """One model in a worker: a record for the log."""
-    torch.set_num_threads(1)
-    started = time.monotonic()
-    folder = Path(tempfile.mkdtemp(prefix=f"vizoo-parity-perceiver-task-{task['index']}-"))
-    rng = case_random("perceiver-task", task["seed"], task["index"])
-    record = {"perceiver_task": True, "seed": task["seed"], "case": task["index"],
-              "folder": str(folder), "differences": [], "tensors": 0,
-              "rerun": f"scripts/parity.sh --perceiver-tasks --seed {task['seed']} "
-                       f"--case {task['index']}"}
-    try:
-        kinds = (compare_masks, compare_flow, compare_classes, compare_videos)
-        compare = kinds[task["index"] % len(kinds)]
-        compare(rng, task["program"], folder, record)
-    except Exception:  # a defect of the harness must not pass for a result of the program
-        record["differences"].append("harness: " + traceback.format_exc())
-    record["passed"] = not record["differences"]
-    record["seconds"] = round(time.monotonic() - started, 3)
-    if record["passed"] and not task["keep"]:
-        shutil.rmtree(folder, ignore_errors=True)
-    return record
+    kinds = (compare_masks, compare_flow, compare_classes, compare_videos)
+    return run_command_case(task, "perceiver-task", "--perceiver-tasks",
+                            kinds[task["index"] % len(kinds)])
 
 
 def make_model(rng, folder, class_name, **config):
@@ -71,15 +39,6 @@ def make_model(rng, folder, class_name, **config):
     fill(model, torch.Generator().manual_seed(rng.randrange(2**31)))
     model.save_pretrained(folder)
     return model, copy.deepcopy(model).double()
-
-
-def run(program, *arguments):
-    """The lines that the program printed, as JSON."""
-    done = subprocess.run([program, *map(str, arguments)], capture_output=True, timeout=300,
-                          check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"exit code {done.returncode}: {done.stderr.decode()[-1000:]}")
-    return [json.loads(line) for line in done.stdout.decode().splitlines()]
 
 
 def check(record, name, ours, low, high):
@@ -103,7 +62,8 @@ def compare_masks(rng, program, folder, record):
              "[MASK]" * rng.randint(0, 3)]
     text, top_k = "".join(parts), rng.choice((1, 5, 300))
     record["call"] = {"text": text, "top_k": top_k}
-    (ours,) = run(program, "fill-mask", "--model", folder, "--json", "--top-k", top_k, "--", text)
+    (ours,) = run_command(program, "fill-mask", "--model", folder, "--json", "--top-k", top_k,
+                          "--", text)
 
     inputs = tokenizer(text, padding="max_length", return_tensors="pt")
     positions = (inputs.input_ids[0] == tokenizer.mask_token_id).nonzero().flatten()
@@ -189,8 +149,8 @@ def compare_flow(rng, program, folder, record):
         Image.fromarray(frames[-1]).save(folder / name)
     output, batch = folder / "flow.flo", rng.choice((1, 3))
     record["call"] = {"tile": tile, "size": size, "batch": batch}
-    (line,) = run(program, "flow", "--model", folder, "--json", "--batch", batch, "--output",
-                  output, folder / "first.png", folder / "second.png")
+    (line,) = run_command(program, "flow", "--model", folder, "--json", "--batch", batch,
+                          "--output", output, folder / "first.png", folder / "second.png")
     low, high = (reference_flow(which, frames, tile) for which in (model, precise))
     ours = read_flo(output)
     check(record, "flow", ours, low.float(), high)
@@ -205,8 +165,8 @@ def compare_colors(program, folder, flow, record):
     from torchvision.utils import flow_to_image
 
     picture = folder / "flow.png"
-    run(program, "flow", "--model", folder, "--json", "--no-legend", "--output", picture,
-        folder / "first.png", folder / "second.png")
+    run_command(program, "flow", "--model", folder, "--json", "--no-legend", "--output", picture,
+                folder / "first.png", folder / "second.png")
     ours = np.asarray(Image.open(picture)).astype(int)
     theirs = flow_to_image(flow.permute(2, 0, 1)).permute(1, 2, 0).numpy().astype(int)
     worst = np.abs(ours - theirs).max() if ours.shape == theirs.shape else None
@@ -229,7 +189,7 @@ def compare_classes(rng, program, folder, record):
     paths = [path for path in paths if min(Image.open(path).size) >= 4]  # upstream misreads others
     if not paths:
         return
-    lines = run(program, "classify", "--model", folder, "--json", "--top-k", count, *paths)
+    lines = run_command(program, "classify", "--model", folder, "--json", "--top-k", count, *paths)
     for path, line in zip(paths, lines, strict=True):
         image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
         pixels = processor(image, return_tensors="pt")["pixel_values"]
@@ -298,9 +258,10 @@ def compare_videos(rng, program, folder, record):
     chunks = rng.randint(1, frames * per_frame // patch)
     record["call"] = {"chunks": chunks}
     output = folder / "decoded"
-    (line,) = run(program, "autoencode", "--model", folder, "--json", "--png", "--chunks", chunks,
-                  "--top-k", model.config.num_labels, "--audio", folder / "audio.wav", "--output",
-                  output, folder / "video.apng")
+    (line,) = run_command(program, "autoencode", "--model", folder, "--json", "--png",
+                          "--chunks", chunks, "--top-k", model.config.num_labels,
+                          "--audio", folder / "audio.wav", "--output", output,
+                          folder / "video.apng")
     low, high = (reference_videos(which, clip, sound, chunks) for which in (model, precise))
     content = (output / "audio.wav").read_bytes()
     check(record, "audio", torch.from_numpy(np.frombuffer(content[58:], "<f4").copy()), low[1],

@@ -250,16 +250,18 @@ def main(arguments=None):
         passed, failed = passed + good, failed + bad
     if not (options.models or options.processors or options.tokenizers
             or options.perceiver_tasks):
-        from parity.detections import make_detection_tasks, run_detection_case
+        from parity.commands import make_command_tasks
+        from parity.detections import run_detection_case
 
-        tasks = make_detection_tasks(options, families, program)
+        tasks = make_command_tasks(options, families, "owlv2", program)
         good, bad = run_tasks(tasks, run_detection_case, options, say)
         say(f"detections: {good} passed, {bad} failed")
         passed, failed = passed + good, failed + bad
     if not (options.models or options.processors or options.tokenizers or options.detections):
-        from parity.perceiver_tasks import make_perceiver_tasks, run_perceiver_task
+        from parity.commands import make_command_tasks
+        from parity.perceiver_tasks import run_perceiver_task
 
-        tasks = make_perceiver_tasks(options, families, program)
+        tasks = make_command_tasks(options, families, "perceiver", program)
         good, bad = run_tasks(tasks, run_perceiver_task, options, say)
         say(f"Perceiver's tasks: {good} passed, {bad} failed")
         passed, failed = passed + good, failed + bad
