@@ -30,6 +30,7 @@ struct Options {
   std::string dtype = "float32";
   std::string device = "cpu";
   int64_t chunks = 128;
+  int64_t frames = 0;  // 0: all
   int64_t top_k = 5;
   int threads = 0;
   bool png = false;
@@ -37,37 +38,22 @@ struct Options {
 };
 
 // The square in the middle, resized as upstream's example does: bilinear, without antialias.
-cv::Mat prepare_frame(const cv::Mat& frame, int height, int width) {
+torch::Tensor prepare_frame(const cv::Mat& frame, const PerceiverConfig& config) {
   const int side = std::min(frame.rows, frame.cols);
   const cv::Rect square(frame.cols / 2 - side / 2, frame.rows / 2 - side / 2, side, side);
+  const auto height = static_cast<int>(config.output_shape.at(2));
+  const auto width = static_cast<int>(config.output_shape.at(3));
   cv::Mat resized;
   cv::resize(frame(square), resized, {width, height}, 0.0, 0.0, cv::INTER_LINEAR);
-  return resized;
+  return torch::from_blob(resized.data, {height, width, 3}, torch::kByte).clone();
 }
 
-torch::Tensor read_frames(const Options& options, const PerceiverConfig& config) {
-  VideoReader video(options.video);
+void warn_about_rate(const Options& options, const VideoReader& video) {
   const double rate = video.frames_per_second();
   if (rate > 0.0 && std::abs(rate - kAutoencodingFrameRate) > 0.01) {
     std::cerr << "warning: " << printable(options.video.string()) << " has " << rate
               << " frames a second; the model takes them for " << kAutoencodingFrameRate << ".\n";
   }
-  std::vector<torch::Tensor> frames;
-  while (static_cast<int64_t>(frames.size()) < config.num_frames) {
-    const auto frame = video.next();
-    if (!frame) {
-      throw ImageError("video",
-                       printable(options.video.string()),
-                       "at least " + std::to_string(config.num_frames) + " frames",
-                       std::to_string(frames.size()));
-    }
-    const auto prepared = prepare_frame(*frame,
-                                        static_cast<int>(config.output_shape.at(2)),
-                                        static_cast<int>(config.output_shape.at(3)));
-    frames.push_back(
-        torch::from_blob(prepared.data, {prepared.rows, prepared.cols, 3}, torch::kByte).clone());
-  }
-  return torch::stack(frames);
 }
 
 torch::Tensor read_audio(const Options& options, const PerceiverConfig& config) {
@@ -84,7 +70,7 @@ torch::Tensor read_audio(const Options& options, const PerceiverConfig& config) 
   expect(static_cast<int64_t>(sound.samples.size()) >= needed,
          "at least " + std::to_string(needed) + " samples",
          std::to_string(sound.samples.size()));
-  return torch::tensor(sound.samples, torch::kFloat32).narrow(0, 0, needed);
+  return torch::tensor(sound.samples, torch::kFloat32);
 }
 
 std::filesystem::path make_folder(const std::filesystem::path& folder) {
@@ -97,35 +83,55 @@ std::filesystem::path make_folder(const std::filesystem::path& folder) {
   return folder;
 }
 
-void write_results(const Options& options, const AutoencodedVideo& result, int64_t rate) {
-  const auto folder = make_folder(options.output);
-  // As upstream's example shows them: cut to [0, 255], fractions dropped.
-  const auto bytes = result.frames.mul(255).clamp(0, 255).to(torch::kByte).contiguous();
-  std::vector<cv::Mat> frames;
+// The frames of a window as images: cut to [0, 255], fractions dropped, as upstream's example does.
+std::vector<cv::Mat> to_images(const torch::Tensor& frames) {
+  const auto bytes = frames.mul(255).clamp(0, 255).to(torch::kByte).contiguous();
+  std::vector<cv::Mat> images;
   for (int64_t i = 0; i < bytes.size(0); ++i) {
-    frames.emplace_back(static_cast<int>(bytes.size(1)),
-                        static_cast<int>(bytes.size(2)),
-                        CV_8UC3,
-                        bytes[i].data_ptr());
-    char name[32];
-    std::snprintf(name, sizeof(name), "frame_%06lld.png", static_cast<long long>(i));
-    if (options.png) write_png(folder / name, frames.back());
+    const auto image = bytes[i];
+    images.push_back(cv::Mat(static_cast<int>(image.size(0)),
+                             static_cast<int>(image.size(1)),
+                             CV_8UC3,
+                             image.data_ptr())
+                         .clone());
   }
-  write_video(folder / "video.avi", frames, static_cast<double>(kAutoencodingFrameRate));
-  const auto audio = result.audio.contiguous();
-  const float* samples = audio.const_data_ptr<float>();
-  write_wav(folder / "audio.wav", Sound{rate, 1, {samples, samples + audio.numel()}});
+  return images;
 }
 
-void print(const Options& options, const std::vector<Classification>& answers) {
+std::string frame_name(int64_t index) {
+  char name[32];
+  std::snprintf(name, sizeof(name), "frame_%06lld.png", static_cast<long long>(index));
+  return name;
+}
+
+struct WindowLabels {
+  int64_t first_frame = 0;
+  std::vector<Classification> answers;
+};
+
+Json to_json(const std::vector<Classification>& answers) {
+  auto predictions = Json::array();
+  for (const auto& answer : answers) {
+    predictions.push_back({{"id", answer.id}, {"label", answer.label}, {"score", answer.score}});
+  }
+  return predictions;
+}
+
+void print(const Options& options,
+           int64_t frames,
+           const std::vector<Classification>& answers,
+           const std::vector<WindowLabels>& windows) {
   if (options.as_json) {
-    auto predictions = Json::array();
-    for (const auto& answer : answers) {
-      predictions.push_back({{"id", answer.id}, {"label", answer.label}, {"score", answer.score}});
+    auto parts = Json::array();
+    for (const auto& window : windows) {
+      parts.push_back(
+          {{"first_frame", window.first_frame}, {"predictions", to_json(window.answers)}});
     }
     const Json line = {{"video", options.video.string()},
                        {"output", options.output.string()},
-                       {"predictions", predictions}};
+                       {"frames", frames},
+                       {"predictions", to_json(answers)},
+                       {"windows", parts}};
     // File names need not be UTF-8; JSON has to be.
     std::cout << line.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
     return;
@@ -137,6 +143,73 @@ void print(const Options& options, const std::vector<Classification>& answers) {
   }
 }
 
+// Steps to expect: what the file says it has, as far as there is sound.
+std::size_t expected_steps(const Options& options,
+                           const PerceiverConfig& config,
+                           const VideoReader& video,
+                           int64_t samples) {
+  int64_t frames = samples / config.audio_samples_per_frame;
+  if (video.frame_count() > 0) frames = std::min(frames, video.frame_count());
+  if (options.frames > 0) frames = std::min(frames, options.frames);
+  const auto chunks =
+      autoencoding_chunks(config, VideoAutoencodingOptions().chunks(options.chunks));
+  return static_cast<std::size_t>(chunks * autoencoding_windows(config, frames));
+}
+
+// What the model makes of the video, frame by frame; PNGs are written on the way.
+class DecodedVideo {
+ public:
+  DecodedVideo(const Options& options, const PerceiverConfig& config, VideoAutoencoder& autoencoder)
+      : options_(options), config_(config), autoencoder_(autoencoder) {}
+
+  std::optional<cv::Mat> next_frame() {
+    if (next_ == images_.size() && !next_window()) return std::nullopt;
+    const auto& image = images_[next_++];
+    if (options_.png) write_png(options_.output / frame_name(frames), image);
+    ++frames;
+    return image;
+  }
+
+  Sound sound() const {
+    const auto all = torch::cat(audio_).contiguous();
+    const float* samples = all.const_data_ptr<float>();
+    return {kAutoencodingFrameRate * config_.audio_samples_per_frame,
+            1,
+            {samples, samples + all.numel()}};
+  }
+
+  // Of the whole video: by the mean of the windows' logits.
+  std::vector<Classification> labels() const {
+    const auto mean = torch::cat(logits_).mean(0, /*keepdim=*/true);
+    return top_k_labels(config_, mean, options_.top_k).front();
+  }
+
+  int64_t frames = 0;  // given so far
+  std::vector<WindowLabels> windows;
+
+ private:
+  bool next_window() {
+    const auto window = autoencoder_.next();
+    if (!window) return false;
+    if (windows.empty()) make_folder(options_.output);
+    images_ = to_images(window->frames);
+    next_ = 0;
+    audio_.push_back(window->audio);
+    logits_.push_back(window->logits);
+    windows.push_back(
+        {window->first_frame, top_k_labels(config_, window->logits, options_.top_k).front()});
+    return true;
+  }
+
+  const Options& options_;
+  const PerceiverConfig& config_;
+  VideoAutoencoder& autoencoder_;
+  std::vector<cv::Mat> images_;  // of the window
+  std::size_t next_ = 0;
+  std::vector<torch::Tensor> audio_;
+  std::vector<torch::Tensor> logits_;
+};
+
 int autoencode(const Options& options) {
   apply_threads(options.threads);
   LoadReport report;
@@ -147,19 +220,39 @@ int autoencode(const Options& options) {
           .device(parse_device(options.device))
           .report(&report));
   print_warnings(report);
+  const c10::InferenceMode inference;
   const auto& config = model->config;
   const auto audio = read_audio(options, config);
-  const auto frames = read_frames(options, config);
+  VideoReader video(options.video);
+  warn_about_rate(options, video);
 
-  auto call = VideoAutoencodingOptions().chunks(options.chunks);
-  AutoencodedVideo result;
-  {
-    const c10::InferenceMode inference;
-    Progress progress("decode", static_cast<std::size_t>(autoencoding_chunks(config, call)));
-    result = autoencode_video(*model, frames, audio, call.on_chunk([&] { progress.step(); }));
-    write_results(options, result, kAutoencodingFrameRate * config.audio_samples_per_frame);
-    print(options, top_k_labels(config, result.logits, options.top_k).front());
+  Progress progress("decode", expected_steps(options, config, video, audio.size(0)));
+  VideoAutoencoder autoencoder(
+      *model,
+      [&, read = int64_t{0}]() mutable -> torch::Tensor {
+        if (options.frames > 0 && read == options.frames) return {};
+        const auto frame = video.next();
+        if (!frame) return {};
+        ++read;
+        return prepare_frame(*frame, config);
+      },
+      audio,
+      VideoAutoencodingOptions().chunks(options.chunks).on_chunk([&] { progress.step(); }));
+  DecodedVideo decoded(options, config, autoencoder);
+  try {
+    write_video(
+        options.output / "video.avi",
+        [&] { return decoded.next_frame(); },
+        static_cast<double>(kAutoencodingFrameRate));
+  } catch (const ShapeError&) {
+    if (autoencoder.frames_read() >= config.num_frames) throw;
+    throw ImageError("video",
+                     printable(options.video.string()),
+                     "at least " + std::to_string(config.num_frames) + " frames",
+                     std::to_string(autoencoder.frames_read()));
   }
+  write_wav(options.output / "audio.wav", decoded.sound());
+  print(options, decoded.frames, decoded.labels(), decoded.windows);
   return kOk;
 }
 
@@ -173,8 +266,8 @@ void add_autoencode(CLI::App& program, Run& run) {
   command
       ->add_option("video",
                    options->video,
-                   "The first frames are read, 16 at 25 a second; the "
-                   "square in their middle")
+                   "Frames at 25 a second, of which the square in the middle is read, "
+                   "16 after another as far as there is sound")
       ->required()
       ->type_name("VIDEO");
   command->add_option("--audio", options->audio, "Its sound: WAV, 48 kHz, one channel")
@@ -184,6 +277,9 @@ void add_autoencode(CLI::App& program, Run& run) {
       ->required()
       ->type_name("DIR");
   command->add_flag("--png", options->png, "Each decoded frame as PNG as well");
+  command->add_option("--frames", options->frames, "Only so many frames at the beginning; 0: all")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->capture_default_str();
   command->add_option("--chunks", options->chunks, "Parts to decode in; more take less memory")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();

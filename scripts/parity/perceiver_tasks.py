@@ -227,7 +227,7 @@ def random_video(rng, folder, frames, side, samples, rate):
 
 
 def reference_videos(model, clip, sound, chunks):
-    """The notebook's loop, which encodes once more for each part: frames, sound, label scores."""
+    """The notebook's loop, which encodes once more for each part: frames, sound, label logits."""
     config, dtype = model.config, next(model.parameters()).dtype
     inputs = {"image": torch.from_numpy(clip / 255).permute(0, 3, 1, 2)[None].float().to(dtype),
               "audio": torch.from_numpy(sound)[None, :, None].float().to(dtype),
@@ -243,7 +243,22 @@ def reference_videos(model, clip, sound, chunks):
         image.append(logits["image"])
         audio.append(logits["audio"])
     return (torch.cat(image, 1).reshape(clip.shape), torch.cat(audio, 1).flatten(),
-            logits["label"][0].softmax(-1))
+            logits["label"][0])
+
+
+def reference_clip(model, clip, sound, chunks):
+    """The same window by window, the last moved back to end with the clip: frames, sound, and the
+    label scores by the mean of the windows' logits."""
+    window, per_frame = model.config.num_frames, model.config.audio_samples_per_frame
+    frames, audio, labels = [], [], []
+    for start in range(0, len(clip), window):
+        first = min(start, len(clip) - window)
+        place = slice(first * per_frame, (first + window) * per_frame)
+        parts = reference_videos(model, clip[first:first + window], sound[place], chunks)
+        frames.append(parts[0][start - first:])
+        audio.append(parts[1][(start - first) * per_frame:])
+        labels.append(parts[2])
+    return torch.cat(frames), torch.cat(audio), torch.stack(labels).mean(0).softmax(-1)
 
 
 def compare_videos(rng, program, folder, record):
@@ -254,15 +269,16 @@ def compare_videos(rng, program, folder, record):
         audio_samples_per_frame=per_frame, samples_per_patch=patch, image_size=side,
         output_shape=[1, frames, side, side], output_num_channels=rng.randint(8, 24),
         _label_trainable_num_channels=rng.randint(4, 20), num_labels=rng.randint(2, 9))
-    clip, sound = random_video(rng, folder, frames, side, frames * per_frame, 25 * per_frame)
+    length = rng.randint(frames, 3 * frames)
+    clip, sound = random_video(rng, folder, length, side, length * per_frame, 25 * per_frame)
     chunks = rng.randint(1, frames * per_frame // patch)
-    record["call"] = {"chunks": chunks}
+    record["call"] = {"chunks": chunks, "frames": length}
     output = folder / "decoded"
     (line,) = run_command(program, "autoencode", "--model", folder, "--json", "--png",
                           "--chunks", chunks, "--top-k", model.config.num_labels,
                           "--audio", folder / "audio.wav", "--output", output,
                           folder / "video.apng")
-    low, high = (reference_videos(which, clip, sound, chunks) for which in (model, precise))
+    low, high = (reference_clip(which, clip, sound, chunks) for which in (model, precise))
     content = (output / "audio.wav").read_bytes()
     check(record, "audio", torch.from_numpy(np.frombuffer(content[58:], "<f4").copy()), low[1],
           high[1])

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "vizoo/core/error.h"
@@ -94,6 +95,66 @@ AutoencodedVideo autoencode_video(const PerceiverForMultimodalAutoencodingImpl& 
   result.frames = torch::cat(image_parts, 1).reshape(frames.sizes());
   result.audio = torch::cat(audio_parts, 1).flatten();
   return result;
+}
+
+VideoAutoencoder::VideoAutoencoder(const PerceiverForMultimodalAutoencodingImpl& model,
+                                   FrameSource next_frame,
+                                   torch::Tensor audio,
+                                   VideoAutoencodingOptions options)
+    : model_(model),
+      next_frame_(std::move(next_frame)),
+      audio_(std::move(audio)),
+      options_(std::move(options)) {
+  const auto least = autoencoding_samples(model.config);
+  if (!audio_.defined() || audio_.scalar_type() != torch::kFloat32 || audio_.dim() != 1 ||
+      audio_.size(0) < least) {
+    throw ShapeError(
+        "task", "audio", "float32 [samples], at least " + std::to_string(least), shape_of(audio_));
+  }
+  autoencoding_chunks(model.config, options_);  // throws
+}
+
+std::optional<VideoAutoencoder::Window> VideoAutoencoder::next() {
+  const auto& config = model_.config;
+  const auto window = config.num_frames;
+  const auto per_frame = config.audio_samples_per_frame;
+  const auto samples = autoencoding_samples(config);
+  const auto has_sound = [&](int64_t frames) {
+    return (frames - window) * per_frame + samples <= audio_.size(0);
+  };
+  while (frames_read_ < frames_done_ + window && has_sound(frames_read_ + 1)) {
+    auto frame = next_frame_();
+    if (!frame.defined()) break;
+    if (static_cast<int64_t>(recent_.size()) == window) recent_.erase(recent_.begin());
+    recent_.push_back(std::move(frame));
+    ++frames_read_;
+  }
+  if (frames_read_ == frames_done_ && frames_done_ > 0) return std::nullopt;
+  if (frames_read_ < window) {
+    throw ShapeError("task",
+                     "image",
+                     "at least " + std::to_string(window) + " frames",
+                     std::to_string(frames_read_));
+  }
+
+  const auto first = frames_read_ - window;
+  const auto decoded = autoencode_video(
+      model_, torch::stack(recent_), audio_.narrow(0, first * per_frame, samples), options_);
+  Window result;
+  result.first_frame = frames_done_;
+  result.frames = decoded.frames.narrow(0, frames_done_ - first, frames_read_ - frames_done_);
+  // The samples between the last patch of the window before and the first frame of this one.
+  const auto heard = frames_done_ == 0 ? 0 : (frames_done_ - window) * per_frame + samples;
+  const auto gap = std::max<int64_t>(first * per_frame - heard, 0);
+  const auto known = std::max<int64_t>(heard - first * per_frame, 0);
+  result.audio = torch::cat({torch::zeros({gap}), decoded.audio.narrow(0, known, samples - known)});
+  result.logits = decoded.logits;
+  frames_done_ = frames_read_;
+  return result;
+}
+
+int64_t autoencoding_windows(const PerceiverConfig& config, int64_t frames) {
+  return (frames + config.num_frames - 1) / config.num_frames;
 }
 
 }  // namespace vizoo

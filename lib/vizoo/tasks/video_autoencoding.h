@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <vector>
 
 #include "vizoo/models/perceiver/perceiver_autoencoding.h"
 
@@ -42,5 +44,50 @@ AutoencodedVideo autoencode_video(const PerceiverForMultimodalAutoencodingImpl& 
 
 /// Parts that autoencode_video decodes.
 int64_t autoencoding_chunks(const PerceiverConfig& config, const VideoAutoencodingOptions& options);
+
+/// Autoencodes a video of any length, num_frames frames after another, each window on its own. What
+/// is left at the end and is no whole window is taken from one that ends with the video. The sound
+/// of a frame is at its number times audio_samples_per_frame; samples that are no whole patch at
+/// the end of a window are zero in the middle of the video and missing at its end.
+class VideoAutoencoder {
+ public:
+  /// Returns one frame after another, uint8, [H, W, 3], and an undefined tensor at the end.
+  using FrameSource = std::function<torch::Tensor()>;
+
+  /// What one window adds.
+  struct Window {
+    int64_t first_frame = 0;  ///< of `frames`, in the video
+    torch::Tensor frames;     ///< float32, [frames not given before, H, W, 3], about [0, 1]
+    torch::Tensor audio;      ///< float32, [samples not given before], about [-1, 1]
+    torch::Tensor logits;     ///< float32, [1, num_labels], of the whole window
+  };
+
+  /// audio: float32, [samples], at least autoencoding_samples; frames that last longer than the
+  /// sound are not asked for. `model` must live as long as this. Throws ShapeError for another
+  /// sound, UsageError for chunks below 1.
+  VideoAutoencoder(const PerceiverForMultimodalAutoencodingImpl& model,
+                   FrameSource next_frame,
+                   torch::Tensor audio,
+                   VideoAutoencodingOptions options = {});
+
+  /// The next window; none at the end. Throws ShapeError if the video has fewer frames than one
+  /// window, and for frames of another size.
+  std::optional<Window> next();
+
+  /// Frames that were read so far.
+  int64_t frames_read() const { return frames_read_; }
+
+ private:
+  const PerceiverForMultimodalAutoencodingImpl& model_;
+  FrameSource next_frame_;
+  torch::Tensor audio_;
+  VideoAutoencodingOptions options_;
+  std::vector<torch::Tensor> recent_;  // the last frames read, at most one window of them
+  int64_t frames_read_ = 0;
+  int64_t frames_done_ = 0;
+};
+
+/// Windows that a VideoAutoencoder makes of so many frames.
+int64_t autoencoding_windows(const PerceiverConfig& config, int64_t frames);
 
 }  // namespace vizoo

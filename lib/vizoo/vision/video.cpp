@@ -90,28 +90,32 @@ std::optional<cv::Mat> VideoReader::next() {
 }
 
 void write_video(const std::filesystem::path& path,
-                 const std::vector<cv::Mat>& frames,
+                 const std::function<std::optional<cv::Mat>()>& next_frame,
                  double frames_per_second) {
   // OpenCV goes by the ending.
   const auto partial = path.parent_path() / ("." + path.stem().string() + ".partial.avi");
-  bool written = true;
-  {
-    const auto output =
-        backend().create(partial.string(), frames_per_second, frames.front().size());
-    written = output != nullptr;
+  std::error_code error;
+  try {
+    auto frame = next_frame();
+    const auto output = backend().create(partial.string(), frames_per_second, frame.value().size());
     cv::Mat bgr;
-    for (std::size_t i = 0; written && i < frames.size(); ++i) {
-      cv::cvtColor(frames[i], bgr, cv::COLOR_RGB2BGR);
+    bool written = output != nullptr;
+    for (; written && frame; frame = next_frame()) {
+      cv::cvtColor(*frame, bgr, cv::COLOR_RGB2BGR);
       written = output->write(bgr);
     }
+    if (!written)
+      throw ImageError("video", printable(path.string()), "a file that can be written", "none");
+  } catch (...) {
+    std::filesystem::remove(partial, error);
+    throw;
   }
-  std::error_code error;
-  if (written) {
-    std::filesystem::rename(partial, path, error);
-    if (!error) return;
+  std::filesystem::rename(partial, path, error);
+  if (error) {
+    const auto reason = quote(error.message());
+    std::filesystem::remove(partial, error);
+    throw ImageError("video", printable(path.string()), "a file that can be written", reason);
   }
-  std::filesystem::remove(partial, error);
-  throw ImageError("video", printable(path.string()), "a file that can be written", "none");
 }
 
 }  // namespace vizoo

@@ -2,11 +2,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <opencv2/core.hpp>
 #include <optional>
 #include <string>
-#include <vector>
 
 namespace vizoo {
 
@@ -39,10 +39,11 @@ class VideoReader {
   int64_t frame_count_ = 0;
 };
 
-/// Writes a video as Motion JPEG in an AVI file, which appears when it is whole. frames: 8-bit RGB,
-/// of one size, at least one. Throws ImageError if the file cannot be written.
+/// Writes a video as Motion JPEG in an AVI file, which appears when it is whole. next_frame returns
+/// one frame after another, 8-bit RGB, of one size, at least one, and nothing at the end. Throws
+/// ImageError if the file cannot be written, and whatever next_frame throws.
 void write_video(const std::filesystem::path& path,
-                 const std::vector<cv::Mat>& frames,
+                 const std::function<std::optional<cv::Mat>()>& next_frame,
                  double frames_per_second);
 
 }  // namespace vizoo

@@ -6,7 +6,7 @@
 namespace vizoo {
 namespace {
 
-PerceiverForMultimodalAutoencoding small_model() {
+PerceiverForMultimodalAutoencoding small_model(int64_t samples_per_patch = 4) {
   PerceiverConfig config;
   config.num_latents = 4;
   config.d_latents = 8;
@@ -16,7 +16,7 @@ PerceiverForMultimodalAutoencoding small_model() {
   config.num_cross_attention_heads = 1;
   config.num_frames = 2;
   config.audio_samples_per_frame = 20;
-  config.samples_per_patch = 4;
+  config.samples_per_patch = samples_per_patch;
   config.image_size = 8;
   config.output_shape = {1, 2, 8, 8};
   config.output_num_channels = 16;
@@ -84,6 +84,63 @@ TEST_CASE("a video or a sound that does not fit is an error that names it") {
   CHECK(message(frames, {}) != "");
   CHECK_THROWS_AS(autoencode_video(*model, frames, audio, VideoAutoencodingOptions().chunks(0)),
                   UsageError);
+}
+
+// Gives the frames of [T, H, W, 3] one after another.
+VideoAutoencoder::FrameSource frames_of(const torch::Tensor& video) {
+  return [video, next = int64_t{0}]() mutable {
+    return next < video.size(0) ? video[next++] : torch::Tensor();
+  };
+}
+
+TEST_CASE("a long video is decoded window by window, its end in one that ends with it") {
+  const torch::NoGradGuard no_grad;
+  // 40 samples a window: all of them are patches of 4; of patches of 3 there are 39.
+  const int64_t samples_per_patch = GENERATE(4, 3);
+  const auto model = small_model(samples_per_patch);
+  const auto heard = autoencoding_samples(model->config);
+  REQUIRE(heard == (samples_per_patch == 4 ? 40 : 39));
+  const auto video = torch::randint(0, 256, {5, 8, 8, 3}, torch::kByte);
+  const auto audio = torch::rand({101}) * 2 - 1;
+  const auto options = VideoAutoencodingOptions().chunks(2);
+  const auto window = [&](int64_t first) {
+    return autoencode_video(
+        *model, video.narrow(0, first, 2), audio.narrow(0, first * 20, heard), options);
+  };
+  const auto gap = torch::zeros({40 - heard});
+  const std::vector<torch::Tensor> expected_audio = {window(0).audio,
+                                                     torch::cat({gap, window(2).audio}),
+                                                     window(3).audio.narrow(0, heard - 20, 20)};
+
+  VideoAutoencoder windows(*model, frames_of(video), audio, options);
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto found = windows.next();
+    REQUIRE(found.has_value());
+    const auto whole = window(i < 2 ? 2 * static_cast<int64_t>(i) : 3);
+    CHECK(found->first_frame == 2 * static_cast<int64_t>(i));
+    CHECK(torch::equal(found->frames, i < 2 ? whole.frames : whole.frames.narrow(0, 1, 1)));
+    CHECK(torch::equal(found->audio, expected_audio[i]));
+    CHECK(torch::equal(found->logits, whole.logits));
+  }
+  CHECK(!windows.next().has_value());
+  CHECK(windows.frames_read() == 5);
+  CHECK(autoencoding_windows(model->config, 5) == 3);
+  CHECK(autoencoding_windows(model->config, 4) == 2);
+}
+
+TEST_CASE("a video ends where its sound ends, and has at least one window") {
+  const torch::NoGradGuard no_grad;
+  const auto model = small_model();
+  const auto video = torch::randint(0, 256, {9, 8, 8, 3}, torch::kByte);
+  VideoAutoencoder windows(*model, frames_of(video), torch::zeros({79}));
+  CHECK(windows.next()->frames.size(0) == 2);
+  CHECK(windows.next()->frames.size(0) == 1);
+  CHECK(!windows.next().has_value());
+  VideoAutoencoder one_frame(*model, frames_of(video.narrow(0, 0, 1)), torch::zeros({79}));
+  CHECK_THROWS_WITH(one_frame.next(), "[task] image: expected at least 2 frames, got 1.");
+  CHECK_THROWS_WITH(VideoAutoencoder(*model, frames_of(video), torch::zeros({39})),
+                    "[task] audio: expected float32 [samples], at least 40, got CPUFloatType "
+                    "[39].");
 }
 
 }  // namespace
