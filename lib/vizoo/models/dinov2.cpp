@@ -113,7 +113,7 @@ torch::Tensor Dinov2EmbeddingsImpl::forward(const torch::Tensor& pixel_values,
   if (bool_masked_pos.defined()) {
     patches = at::where(bool_masked_pos.unsqueeze(-1), mask_token.unsqueeze(0), patches);
   }
-  const auto tokens = at::cat({cls_token.expand({patches.size(0), -1, -1}), patches}, 1);
+  const auto tokens = at::cat({cls_token.expand_as(patches.narrow(1, 0, 1)), patches}, 1);
   const auto positions = ops::interpolate_position_embeddings(
       position_embeddings,
       pixel_values,

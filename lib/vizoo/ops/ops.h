@@ -14,6 +14,9 @@ void init();
 /// "vizoo 0.1.0, LibTorch 2.11.0, CPU". Also the dispatcher op `vizoo::build_info() -> str`.
 std::string build_info();
 
+/// Version of vizoo: "0.1.0".
+std::string version();
+
 /// What the CUDA side of this build sees.
 kernels::CudaProbe probe_cuda();
 

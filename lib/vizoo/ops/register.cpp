@@ -3,6 +3,7 @@
 #include <torch/library.h>
 #include <torch/version.h>
 
+#include "vizoo/ops/fourier_positions.h"
 #include "vizoo/ops/image_ops.h"
 #include "vizoo/ops/ops.h"
 #include "vizoo/ops/registration.h"
@@ -16,6 +17,8 @@ std::string build_info() {
   std::string info = "vizoo " VIZOO_VERSION ", LibTorch " TORCH_VERSION ", ";
   return info + (probe_cuda().compiled ? "CUDA" : "CPU");
 }
+
+std::string version() { return VIZOO_VERSION; }
 
 kernels::CudaProbe probe_cuda() { return kernels::probe_cuda(); }
 
@@ -65,6 +68,10 @@ TORCH_LIBRARY(vizoo, library) {
   library.def(
       "unflatten_patches(Tensor(a) patches, Tensor pixel_values, int patch_size) -> Tensor(a)",
       TORCH_FN(vizoo::ops::composite::unflatten_patches));
+  library.def(
+      "fourier_features_of_grid(Tensor feature_map, int[] max_resolution, int num_bands, "
+      "bool concat_pos, bool sine_only) -> Tensor",
+      TORCH_FN(vizoo::ops::composite::fourier_features_of_grid));
 }
 
 TORCH_LIBRARY_IMPL(vizoo, CPU, library) { vizoo::ops::register_device_kernels(library); }

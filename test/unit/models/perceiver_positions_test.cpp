@@ -32,7 +32,7 @@ TEST_CASE("Fourier features are ordered by kind, dimension, frequency", "[percei
       options.concat_pos = concat_pos;
       options.sine_only = sine_only;
       const PerceiverFourierPositionEncoding encoding(options);
-      const auto features = encoding->forward(grid, torch::zeros({1}));
+      const auto features = encoding->forward(torch::zeros({1, grid[0], grid[1], 1}));
       REQUIRE(features.sizes() == at::IntArrayRef({12, encoding->output_size()}));
       for (int64_t row = 0; row < grid[0]; ++row) {
         for (int64_t column = 0; column < grid[1]; ++column) {
@@ -71,12 +71,12 @@ TEST_CASE("published Fourier encodings have the known sizes", "[perceiver]") {
 TEST_CASE("Fourier features of a grid and of the same points agree bit by bit", "[perceiver]") {
   const PerceiverFourierPositionEncoding encoding(fourier(192, {30720}));
   const auto like = torch::zeros({1});
-  const auto grid = encoding->forward({1920}, like);
+  const auto grid = encoding->forward(torch::zeros({1, 1920, 1}));
   const auto points = encoding->encode(torch::linspace(-1, 1, 1920).unsqueeze(1), like);
   CHECK(torch::equal(grid, points));
-  CHECK(encoding->forward({5}, like.to(torch::kDouble)).scalar_type() == torch::kDouble);
+  CHECK(encoding->forward(torch::zeros({1, 5, 1}, torch::kDouble)).scalar_type() == torch::kDouble);
   CHECK(error_of([&] {
-          encoding->forward({5, 5}, like);
+          encoding->forward(torch::zeros({1, 5, 5, 1}));
         }) ==
         "[model] Fourier position encoding: expected 1 dimensions, as max_resolution has, got 2.");
 }
@@ -123,7 +123,7 @@ TEST_CASE("positions want the arguments of their type", "[perceiver]") {
         "project_pos_dim projects from out_channels.");
   const PerceiverPositions positions("X", options, 5);
   CHECK(positions.num_channels() == 6);
-  CHECK(positions.on_grid({7}, torch::zeros({2, 7, 1})).sizes() == at::IntArrayRef({2, 7, 6}));
+  CHECK(positions.on_grid(torch::zeros({2, 7, 1})).sizes() == at::IntArrayRef({2, 7, 6}));
   options.position_encoding_type = PerceiverPositionEncodingType::trainable;
   CHECK(error_of([&] { PerceiverPositions("X", options, 5); }) ==
         "[usage] X: expected the argument trainable_position_encoding_kwargs, got nothing.");

@@ -111,7 +111,7 @@ TEST_CASE("positions are joined as asked", "[perceiver]") {
   const auto preprocessor = make(options);
   const auto image = torch::rand({1, 3, 4, 4});
   const auto output = preprocessor->forward(image);
-  const auto positions = preprocessor->positions.on_grid({4, 4}, image);
+  const auto positions = preprocessor->positions.on_grid(torch::zeros({1, 4, 4, 3}));
   CHECK(torch::equal(output.inputs, output.inputs_without_pos.tensor + positions));
   options.out_channels = 9;
   CHECK(error_of([&] { make(options)->forward(image); }) ==

@@ -134,7 +134,8 @@ torch::Tensor PerceiverBasicDecoderImpl::decoder_query(
     check_points(subsampled_points.tensor, sizes, inputs.modality);
     query = positions.at_points(coordinates_of(subsampled_points.tensor, sizes), inputs.inputs);
   } else {
-    query = positions.on_grid(inputs.inputs.sizes().slice(2).vec(), inputs.inputs);
+    // Upstream's grid: what comes after the positions. [B, N, C] -> [B, C, 1]
+    query = positions.on_grid(inputs.inputs.select(1, 0).unsqueeze(-1));
   }
   if (!options.concat_preprocessed_input) return query;
   const auto& features = inputs.inputs_without_pos.tensor;

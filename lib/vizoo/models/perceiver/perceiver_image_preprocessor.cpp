@@ -188,9 +188,7 @@ PerceiverPreprocessed PerceiverImagePreprocessorImpl::forward(
   }
   const bool resize =
       call.interpolate_pos_encoding && map.dim() == 4 && !positions.trainable.is_empty();
-  const auto encoding =
-      resize ? positions.on_map(map.permute({0, 3, 1, 2}))
-             : positions.on_grid(map.sizes().slice(1, map.sizes().size() - 2).vec(), flat);
+  const auto encoding = resize ? positions.on_resized_grid(map) : positions.on_grid(map);
   return {perceiver_join(flat, encoding, options.concat_or_add_pos, call.name), {}, flat};
 }
 

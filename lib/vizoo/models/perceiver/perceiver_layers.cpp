@@ -1,5 +1,7 @@
 #include "vizoo/models/perceiver/perceiver_layers.h"
 
+#include <ATen/TracerMode.h>
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -56,8 +58,12 @@ torch::Tensor perceiver_attend(const torch::Tensor& query,
   if (probabilities != nullptr) return nn::attend(query, key, value, options, probabilities);
   // The fused kernel's gradient is wrong, and in half types its result, where a mask lowers all
   // scores of a query to the least number.
+  // A traced model may learn later, and must not depend on the sizes that it was traced with.
+  const bool traced = at::tracer::impl::is_dispatch_enabled();
   torch::Tensor map;
-  if (learns || drops) return nn::attend(query, key, value, options, &map);
+  if (learns || drops || (traced && bias.defined())) {
+    return nn::attend(query, key, value, options, &map);
+  }
   const bool half = key.element_size() < 4;
   const bool steps = options.head_mask().defined() || (bias.defined() && half);
   const bool fused = !steps && query.size(-1) == value.size(-1);
@@ -69,7 +75,7 @@ torch::Tensor perceiver_attend(const torch::Tensor& query,
   const auto attend_some = [&](const torch::Tensor& some, const nn::AttentionOptions& with) {
     return nn::attend(some, key, value, with, fused ? nullptr : &map);
   };
-  if (count <= at_once) return attend_some(query, options);
+  if (count <= at_once || traced) return attend_some(query, options);
   const auto rows = [&](const torch::Tensor& tensor, int64_t first, int64_t size) {
     const bool per_query = tensor.defined() && tensor.dim() >= 2 && tensor.size(-2) == count;
     return per_query ? tensor.narrow(-2, first, size) : tensor;

@@ -5,14 +5,13 @@
 #include "vizoo/core/error.h"
 #include "vizoo/models/perceiver/perceiver_encoder.h"
 #include "vizoo/nn/initialization.h"
+#include "vizoo/ops/fourier_positions.h"
 #include "vizoo/ops/image_ops.h"
 
 namespace vizoo {
 namespace {
 
-constexpr double kPi = 3.141592653589793;
 constexpr int64_t kMaxPositions = int64_t{1} << 28U;
-const auto kFloat = torch::TensorOptions().dtype(torch::kFloat32).device(torch::kCPU);
 
 void check_size(const char* owner, const char* name, int64_t size) {
   if (size >= 1 && size <= kMaxPositions) return;
@@ -20,33 +19,6 @@ void check_size(const char* owner, const char* name, int64_t size) {
                    std::string(owner) + ": " + name,
                    "integers from 1 to " + std::to_string(kMaxPositions),
                    std::to_string(size));
-}
-
-// The features of points whose coordinate i is `coordinates[i]`; these broadcast to each other.
-torch::Tensor fourier_features(std::vector<torch::Tensor> coordinates,
-                               const PerceiverFourierOptions& options) {
-  std::vector<torch::Tensor> sines;
-  std::vector<torch::Tensor> cosines;
-  for (std::size_t i = 0; i < coordinates.size(); ++i) {
-    const auto highest = static_cast<double>(options.max_resolution[i]) / 2.0;
-    const auto frequencies = at::linspace(1.0, highest, options.num_bands, kFloat);
-    const auto angles = coordinates[i].unsqueeze(-1) * frequencies * kPi;
-    sines.push_back(at::sin(angles));
-    if (!options.sine_only) cosines.push_back(at::cos(angles));
-  }
-  std::vector<torch::Tensor> channels;
-  for (const auto& coordinate : coordinates) {
-    if (options.concat_pos) channels.push_back(coordinate.unsqueeze(-1));
-  }
-  channels.insert(channels.end(), sines.begin(), sines.end());
-  channels.insert(channels.end(), cosines.begin(), cosines.end());
-  const auto points = at::broadcast_tensors(coordinates)[0].sizes().vec();
-  for (auto& channel : channels) {
-    auto shape = points;
-    shape.push_back(channel.size(-1));
-    channel = channel.expand(shape);
-  }
-  return at::cat(channels, -1).flatten(0, -2);
 }
 
 }  // namespace
@@ -116,21 +88,19 @@ int64_t PerceiverFourierPositionEncodingImpl::output_size() const {
   return waves + (options.concat_pos ? num_dimensions() : 0);
 }
 
-torch::Tensor PerceiverFourierPositionEncodingImpl::forward(const std::vector<int64_t>& index_dims,
-                                                            const torch::Tensor& like) const {
-  if (static_cast<int64_t>(index_dims.size()) != num_dimensions()) {
+torch::Tensor PerceiverFourierPositionEncodingImpl::forward(
+    const torch::Tensor& feature_map) const {
+  if (feature_map.dim() - 2 != num_dimensions()) {
     throw ShapeError("model",
                      "Fourier position encoding",
                      std::to_string(num_dimensions()) + " dimensions, as max_resolution has",
-                     std::to_string(index_dims.size()));
+                     std::to_string(feature_map.dim() - 2));
   }
-  std::vector<torch::Tensor> coordinates;
-  for (std::size_t i = 0; i < index_dims.size(); ++i) {
-    std::vector<int64_t> shape(index_dims.size(), 1);
-    shape[i] = index_dims[i];
-    coordinates.push_back(at::linspace(-1.0, 1.0, index_dims[i], kFloat).view(shape));
-  }
-  return fourier_features(std::move(coordinates), options).to(like.device(), like.scalar_type());
+  return ops::fourier_features_of_grid(feature_map,
+                                       options.max_resolution,
+                                       options.num_bands,
+                                       options.concat_pos,
+                                       options.sine_only);
 }
 
 torch::Tensor PerceiverFourierPositionEncodingImpl::encode(const torch::Tensor& positions,
@@ -141,7 +111,12 @@ torch::Tensor PerceiverFourierPositionEncodingImpl::encode(const torch::Tensor& 
                      "points [N, " + std::to_string(num_dimensions()) + "]",
                      "a tensor of " + std::to_string(positions.dim()) + " dimensions");
   }
-  return fourier_features(positions.cpu().unbind(1), options).to(like.device(), like.scalar_type());
+  return ops::fourier_features(positions.cpu(),
+                               options.max_resolution,
+                               options.num_bands,
+                               options.concat_pos,
+                               options.sine_only)
+      .to(like.device(), like.scalar_type());
 }
 
 PerceiverPositions::PerceiverPositions(const std::string& owner,
@@ -196,11 +171,10 @@ int64_t PerceiverPositions::num_dimensions() const {
   return trainable.is_empty() ? fourier->num_dimensions() : trainable->num_dimensions();
 }
 
-torch::Tensor PerceiverPositions::on_grid(const std::vector<int64_t>& index_dims,
-                                          const torch::Tensor& like) const {
+torch::Tensor PerceiverPositions::on_grid(const torch::Tensor& feature_map) const {
   return project(
-      trainable.is_empty() ? fourier->forward(index_dims, like) : trainable->position_embeddings,
-      like);
+      trainable.is_empty() ? fourier->forward(feature_map) : trainable->position_embeddings,
+      feature_map);
 }
 
 torch::Tensor PerceiverPositions::at_points(const torch::Tensor& positions,
@@ -210,11 +184,10 @@ torch::Tensor PerceiverPositions::at_points(const torch::Tensor& positions,
       like);
 }
 
-torch::Tensor PerceiverPositions::on_map(const torch::Tensor& feature_map) const {
-  if (trainable.is_empty()) {
-    return on_grid({feature_map.size(2), feature_map.size(3)}, feature_map);
-  }
-  return project(trainable->interpolate(feature_map), feature_map);
+torch::Tensor PerceiverPositions::on_resized_grid(const torch::Tensor& feature_map) const {
+  if (trainable.is_empty()) return on_grid(feature_map);
+  // [B, H, W, C] -> [B, C, H, W]
+  return project(trainable->interpolate(feature_map.permute({0, 3, 1, 2})), feature_map);
 }
 
 torch::Tensor PerceiverPositions::project(const torch::Tensor& encoding,

@@ -114,11 +114,11 @@ class PerceiverFourierPositionEncodingImpl : public torch::nn::Module {
   explicit PerceiverFourierPositionEncodingImpl(const PerceiverFourierOptions& encoding_options);
   int64_t num_dimensions() const { return static_cast<int64_t>(options.max_resolution.size()); }
   int64_t output_size() const;
-  /// Of every point of a grid, row by row; coordinates are linspace(-1, 1, size). Returns [N, C] in
-  /// the dtype and on the device of `like`. Throws ShapeError unless the grid has
-  /// num_dimensions.
-  torch::Tensor forward(const std::vector<int64_t>& index_dims, const torch::Tensor& like) const;
-  /// Of given points: [N, num_dimensions], float32. Returns the same as forward.
+  /// Of every point of a grid, row by row; coordinates are linspace(-1, 1, size). feature_map: [B,
+  /// sizes..., C'], of which the sizes count. Returns [N, C] in its dtype and on its device. Throws
+  /// ShapeError unless there are num_dimensions sizes.
+  torch::Tensor forward(const torch::Tensor& feature_map) const;
+  /// Of given points: [N, num_dimensions], float32. Returns the same, as `like` is.
   torch::Tensor encode(const torch::Tensor& positions, const torch::Tensor& like) const;
 
   PerceiverFourierOptions options;
@@ -145,13 +145,14 @@ class PerceiverPositions {
   int64_t num_channels() const;
   int64_t num_dimensions() const;
 
-  /// [B, N, num_channels] for B as `like` has and a grid of N points, which a trainable encoding
-  /// does not look at.
-  torch::Tensor on_grid(const std::vector<int64_t>& index_dims, const torch::Tensor& like) const;
-  /// The same for points [N, num_dimensions] with coordinates in [-1, 1], float32.
+  /// [B, N, num_channels] for the N points of a feature map [B, sizes..., C]; a trainable encoding
+  /// does not look at the sizes.
+  torch::Tensor on_grid(const torch::Tensor& feature_map) const;
+  /// The same for points [N, num_dimensions] with coordinates in [-1, 1], float32, and B as `like`
+  /// has.
   torch::Tensor at_points(const torch::Tensor& positions, const torch::Tensor& like) const;
-  /// The same for a feature map [B, C, H, W], to which a trainable encoding is resized.
-  torch::Tensor on_map(const torch::Tensor& feature_map) const;
+  /// The same for a feature map [B, H, W, C], to which a trainable encoding is resized.
+  torch::Tensor on_resized_grid(const torch::Tensor& feature_map) const;
 
   PerceiverTrainablePositionEncoding trainable{nullptr};  ///< one of the two is empty
   PerceiverFourierPositionEncoding fourier{nullptr};

@@ -136,7 +136,7 @@ PerceiverPreprocessed PerceiverAudioPreprocessorImpl::forward(
   }
   // [B, S, 1] -> [B, S / samples_per_patch, samples_per_patch]
   const auto patches = audio.flatten(1).unflatten(1, {-1, options.samples_per_patch});
-  const auto encoding = positions.on_grid({patches.size(1)}, patches);
+  const auto encoding = positions.on_grid(patches);
   return {perceiver_join(patches, encoding, options.concat_or_add_pos, call.name), {}, patches};
 }
 
