@@ -3,14 +3,15 @@
 #
 #   scripts/fuzz.sh [seconds for each target, default 60] [target...]
 #
-# Targets: json safetensors safetensors_index tokenizer_files tokenizer_text. What is found goes to build-fuzz/findings, the grown
-# corpus to build-fuzz/corpus; the seeds in test/fuzz/corpus are not touched. Needs clang (any from
-# 14 on; CLANGXX names another), nlohmann-json3-dev and libutf8proc-dev.
+# Targets: json safetensors safetensors_index tokenizer_files tokenizer_text torch_checkpoint. What
+# is found goes to build-fuzz/findings, the grown corpus to build-fuzz/corpus; the seeds in
+# test/fuzz/corpus are not touched. Needs clang (any from 14 on; CLANGXX names another),
+# nlohmann-json3-dev and libutf8proc-dev.
 set -eu
 cd "$(dirname "$0")/.."
 seconds="${1:-60}"
 [ $# -gt 0 ] && shift
-targets="${*:-json safetensors safetensors_index tokenizer_files tokenizer_text}"
+targets="${*:-json safetensors safetensors_index tokenizer_files tokenizer_text torch_checkpoint}"
 
 compiler="${CLANGXX:-}"
 for candidate in clang++ clang++-19 clang++-18 clang++-17 clang++-16 clang++-15 clang++-14; do
@@ -45,7 +46,7 @@ for target in $targets; do
   mkdir -p "$corpus"
   dictionary=json
   [ "$target" = safetensors ] && dictionary=safetensors
-  case "$target" in tokenizer_*) dictionary=tokenizer ;; esac
+  case "$target" in tokenizer_*) dictionary=tokenizer ;; torch_*) dictionary=torch ;; esac
   echo "fuzz.sh: $target for $seconds s"
   if ! "$build/fuzz_$target" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=1024 \
       -max_len=65536 -dict="test/fuzz/$dictionary.dict" -artifact_prefix="$build/findings/$target-" \

@@ -28,6 +28,8 @@ def parse_arguments(arguments):
     parser.add_argument("--perceiver-tasks", action="store_true",
                         help="pipelines of Perceiver only: vizoo fill-mask, flow, classify and "
                              "autoencode")
+    parser.add_argument("--checkpoints", action="store_true",
+                        help="checkpoints of torch.save only: pytorch_model.bin and vizoo convert")
     parser.add_argument("--cases", type=int, default=10, help="cases per class (default: 10)")
     parser.add_argument("--processor-cases", type=int, default=None,
                         help="processor configurations (default: as --cases)")
@@ -235,13 +237,13 @@ def main(arguments=None):
     say("5.x: Transformers 5.17 itself" if v5.available() else
         "5.x: stand-ins on torch and 4.37.2 (scripts/reference_env.sh --v5 installs 5.17)")
     if not (options.processors or options.tokenizers or options.detections
-            or options.perceiver_tasks):
+            or options.perceiver_tasks or options.checkpoints):
         tasks = make_tasks(options, families, program)
         good, bad = run_tasks(tasks, run_case, options, say)
         say(f"models: {good} passed, {bad} failed")
         passed, failed = passed + good, failed + bad
     if not (options.models or options.tokenizers or options.detections
-            or options.perceiver_tasks):
+            or options.perceiver_tasks or options.checkpoints):
         from parity.processors import make_processor_tasks, run_processor_case
 
         tasks = make_processor_tasks(options, families, program)
@@ -249,7 +251,7 @@ def main(arguments=None):
         say(f"processors: {good} passed, {bad} failed")
         passed, failed = passed + good, failed + bad
     if not (options.models or options.processors or options.tokenizers
-            or options.perceiver_tasks):
+            or options.perceiver_tasks or options.checkpoints):
         from parity.commands import make_command_tasks
         from parity.detections import run_detection_case
 
@@ -257,7 +259,8 @@ def main(arguments=None):
         good, bad = run_tasks(tasks, run_detection_case, options, say)
         say(f"detections: {good} passed, {bad} failed")
         passed, failed = passed + good, failed + bad
-    if not (options.models or options.processors or options.tokenizers or options.detections):
+    if not (options.models or options.processors or options.tokenizers or options.detections
+            or options.checkpoints):
         from parity.commands import make_command_tasks
         from parity.perceiver_tasks import run_perceiver_task
 
@@ -266,7 +269,14 @@ def main(arguments=None):
         say(f"Perceiver's tasks: {good} passed, {bad} failed")
         passed, failed = passed + good, failed + bad
     some = options.models or options.processors or options.detections or options.perceiver_tasks \
-        or options.family or options.class_name
+        or options.checkpoints or options.family or options.class_name
+    if options.checkpoints or not (some or options.tokenizers or options.case is not None):
+        from parity.checkpoints import make_checkpoint_tasks, run_checkpoint_case
+
+        tasks = make_checkpoint_tasks(options, families, program)
+        good, bad = run_tasks(tasks, run_checkpoint_case, options, say)
+        say(f"checkpoints: {good} passed, {bad} failed")
+        passed, failed = passed + good, failed + bad
     if options.tokenizers or not (some or options.case is not None):
         good, bad = run_tokenizers(options, program, say)
         passed, failed = passed + good, failed + bad

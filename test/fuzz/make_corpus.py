@@ -4,6 +4,8 @@ import json
 import pathlib
 import struct
 
+import torch_corpus
+
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 
 
@@ -46,6 +48,7 @@ TOKENIZER_JSON = {
               "vocab": {"a": 0, "b": 1, "ab</w>": 2, "b</w>": 3}, "merges": ["a b</w>"]},
 }
 SEEDS = {
+    "torch_checkpoint": torch_corpus.SEEDS,
     "tokenizer_files": {
         "vocabulary": tokenizer_file(0, {"a": 0, "a</w>": 1, "b</w>": 2, "ab</w>": 3, "z": 9}),
         "vocabulary_cut": tokenizer_file(0, b'{"a": 0, "a<'),

@@ -49,8 +49,6 @@ bool is_there(const fs::path& path) {
 
 [[noreturn]] void throw_no_weights(const fs::path& folder, const std::string& expected) {
   constexpr std::pair<const char*, const char*> kOthers[] = {
-      {"pytorch_model.bin", "a pickle, which can run code when it is read"},
-      {"pytorch_model.bin.index.json", "a list of pickles, which can run code when they are read"},
       {"tf_model.h5", "TensorFlow weights"},
       {"model.ckpt.index", "TensorFlow weights"},
       {"flax_model.msgpack", "Flax weights"},
@@ -74,34 +72,84 @@ bool is_there(const fs::path& path) {
 }  // namespace
 
 Checkpoint::Checkpoint(const fs::path& folder, const std::string& variant) {
-  const auto single = with_variant("model.safetensors", variant);
-  const auto index = with_variant("model.safetensors.index.json", variant);
-  if (is_there(folder / single)) {
-    path_ = folder / single;
-    files_.push_back(std::make_unique<SafetensorsFile>(SafetensorsFile::open(path_)));
-  } else if (is_there(folder / index)) {
-    path_ = folder / index;
-    for (auto& file : open_safetensors_shards(path_)) {
-      files_.push_back(std::make_unique<SafetensorsFile>(std::move(file)));
-    }
+  const auto exists = [&](const char* name) {
+    path_ = folder / with_variant(name, variant);
+    return is_there(path_);
+  };
+  if (exists("model.safetensors")) {
+    add(SafetensorsFile::open(path_));
+  } else if (exists("model.safetensors.index.json")) {
+    for (auto& file : open_safetensors_shards(path_)) add(std::move(file));
+  } else if (exists("pytorch_model.bin")) {
+    add(TorchCheckpointFile::open(path_));
+  } else if (exists("pytorch_model.bin.index.json")) {
+    for (auto& file : open_torch_shards(path_)) add(std::move(file));
   } else {
-    throw_no_weights(folder, single + " or " + index);
+    throw_no_weights(folder,
+                     with_variant("model.safetensors", variant) + ", " +
+                         with_variant("pytorch_model.bin", variant) + " or the index of either");
   }
-  for (std::size_t i = 0; i < files_.size(); ++i) {
-    for (auto& view : files_[i]->tensors()) {
-      std::string name(view.name);
-      tensors_.push_back({std::move(name), std::move(view), files_[i]->path(), i});
-    }
+  sort();
+}
+
+Checkpoint Checkpoint::open_file(const fs::path& file) {
+  Checkpoint checkpoint;
+  checkpoint.path_ = file;
+  if (file.extension() == ".safetensors") {
+    checkpoint.add(SafetensorsFile::open(file));
+  } else {
+    checkpoint.add(TorchCheckpointFile::open(file));
   }
+  checkpoint.sort();
+  return checkpoint;
+}
+
+void Checkpoint::add(SafetensorsFile opened) {
+  const auto& file = *files_.emplace_back(std::make_unique<SafetensorsFile>(std::move(opened)));
+  for (std::size_t i = 0; i < file.size(); ++i) {
+    auto view = file.tensor(i);
+    std::string name(view.name);
+    tensors_.push_back({std::move(name), std::move(view), file.path(), files_.size() - 1, i});
+  }
+}
+
+void Checkpoint::add(TorchCheckpointFile opened) {
+  const auto& file =
+      *pickles_.emplace_back(std::make_unique<TorchCheckpointFile>(std::move(opened)));
+  for (std::size_t i = 0; i < file.tensors().size(); ++i) {
+    const auto& tensor = file.tensors()[i];
+    const auto* const data = tensor.is_contiguous() ? tensor.data : nullptr;
+    tensors_.push_back({std::string(tensor.name),
+                        {tensor.name, tensor.dtype, tensor.shape, data, tensor.bytes},
+                        file.path(),
+                        pickles_.size() - 1,
+                        i});
+  }
+  ignored_.insert(ignored_.end(), file.ignored().begin(), file.ignored().end());
+}
+
+void Checkpoint::sort() {
   std::sort(tensors_.begin(), tensors_.end(), [](const Tensor& a, const Tensor& b) {
     return a.name < b.name;
   });
 }
 
 torch::Tensor Checkpoint::take(const Tensor& tensor) const {
-  auto values = load_tensor(tensor.file, tensor.view);
-  files_[tensor.file_index]->release(tensor.view);
+  torch::Tensor values;
+  if (tensor.view.data != nullptr) {
+    values = load_tensor(tensor.file, tensor.view);
+  } else {
+    values = torch::empty(tensor.view.shape, scalar_type(tensor.file, tensor.view));
+    copy_elements(pickles_[tensor.file_index]->tensors()[tensor.index], values.data_ptr());
+  }
+  release(tensor);
   return values;
+}
+
+void Checkpoint::release(const Tensor& tensor) const {
+  if (!files_.empty()) return files_[tensor.file_index]->release(tensor.view);
+  const auto& file = *pickles_[tensor.file_index];
+  file.release(file.tensors()[tensor.index]);
 }
 
 std::optional<at::ScalarType> scalar_type(SafetensorsDtype dtype) {
@@ -126,8 +174,27 @@ std::optional<SafetensorsDtype> safetensors_dtype(at::ScalarType type) {
   return std::nullopt;
 }
 
+std::string torch_dtype_name(at::ScalarType type) {
+  switch (type) {
+    case torch::kFloat64:
+      return "float64";
+    case torch::kFloat16:
+      return "float16";
+    case torch::kBFloat16:
+      return "bfloat16";
+    default:
+      return "float32";
+  }
+}
+
 torch::Tensor load_tensor(const fs::path& file, const TensorView& tensor) {
   auto copy = torch::empty(tensor.shape, scalar_type(file, tensor));
+  if (tensor.bytes != 0 && tensor.data == nullptr) {
+    throw CheckpointError("checkpoint",
+                          printable(file.string()) + ": " + printable(tensor.name),
+                          "elements in C order",
+                          "a view with other strides");
+  }
   // By bytes: the file does not promise that data is aligned for its type.
   if (tensor.bytes != 0) std::memcpy(copy.data_ptr(), tensor.data, tensor.bytes);
   return copy;

@@ -305,6 +305,8 @@ std::shared_ptr<PretrainedModelImpl> load_pretrained(const ModelEntry& entry,
   KeyMatch match(*model, state, checkpoint);
   LoadReport report;
   report.unexpected = match.unexpected;
+  report.unexpected.insert(
+      report.unexpected.end(), checkpoint.ignored().begin(), checkpoint.ignored().end());
   for (const auto& [key, tensor] : state) {
     if (match.sources.count(key) == 0) report.missing.push_back(key);
   }

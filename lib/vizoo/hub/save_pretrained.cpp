@@ -15,19 +15,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kTransformersVersion = "4.37.2";  // whose format this is
 
-std::string torch_dtype_name(at::ScalarType type) {
-  switch (type) {
-    case torch::kFloat64:
-      return "float64";
-    case torch::kFloat16:
-      return "float16";
-    case torch::kBFloat16:
-      return "bfloat16";
-    default:
-      return "float32";
-  }
-}
-
 SafetensorsDtype required_dtype(const std::string& name, at::ScalarType type) {
   if (const auto dtype = safetensors_dtype(type)) return *dtype;
   throw CheckpointError(

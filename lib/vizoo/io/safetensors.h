@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -79,7 +80,9 @@ struct TensorToWrite {
   std::string name;
   SafetensorsDtype dtype = SafetensorsDtype::F32;
   std::vector<int64_t> shape;
-  const void* data = nullptr;  ///< may be null if a size is 0
+  const void* data = nullptr;  ///< may be null if a size is 0 or `produce` is set
+  /// Writes the bytes when their turn comes, so that not all tensors need be in memory at once.
+  std::function<void(FileWriter&)> produce = nullptr;
 };
 
 /// Bytes that a tensor takes. Throws CheckpointError for negative sizes, overflow, and a number of
@@ -92,7 +95,8 @@ std::size_t tensor_bytes(const TensorToWrite& tensor);
 /// SafetensorsDtype first) and name, header padded by spaces to a multiple of 8, `__metadata__`
 /// first and in the given order (none if nullopt). Transformers wants {{"format", "pt"}}. Throws
 /// CheckpointError for names that are given twice, not UTF-8 or "__metadata__", for what
-/// `parse_safetensors_header` would refuse, and if the file cannot be written.
+/// `parse_safetensors_header` would refuse, for a `produce` that writes another number of bytes,
+/// and if the file cannot be written.
 void write_safetensors(const std::filesystem::path& path,
                        const std::vector<TensorToWrite>& tensors,
                        const std::optional<SafetensorsMetadata>& metadata);

@@ -34,11 +34,11 @@ struct Placed {
 };
 
 // The tensors of all shards in the order of their names. Throws if a name occurs twice.
-std::vector<Placed> sorted_tensors(const std::vector<SafetensorsFile>& shards,
+std::vector<Placed> sorted_tensors(const std::vector<ShardTensors>& shards,
                                    const std::string& source) {
   std::vector<Placed> placed;
   for (std::size_t shard = 0; shard < shards.size(); ++shard) {
-    for (const auto& entry : shards[shard].header().entries) placed.push_back({entry.name, shard});
+    for (const std::string_view name : shards[shard].names) placed.push_back({name, shard});
   }
   std::sort(placed.begin(), placed.end(), [](const Placed& a, const Placed& b) {
     return a.name != b.name ? a.name < b.name : a.shard < b.shard;
@@ -48,34 +48,13 @@ std::vector<Placed> sorted_tensors(const std::vector<SafetensorsFile>& shards,
         return a.name == b.name;
       });
   if (twice != placed.end()) {
-    const auto file = [&](const Placed& tensor) {
-      return quote(shards[tensor.shard].path().filename().native());
-    };
+    const auto file = [&](const Placed& tensor) { return quote(shards[tensor.shard].file); };
     fail(source,
          "tensor " + quote(twice->name),
          "it in one shard",
          "it in " + file(*twice) + " and " + file(*(twice + 1)));
   }
   return placed;
-}
-
-void check_weight_map(const SafetensorsIndex& index,
-                      const std::vector<SafetensorsFile>& shards,
-                      const std::vector<Placed>& placed,
-                      const std::string& source) {
-  for (const auto& [name, shard] : index.weight_map) {
-    const auto found = std::lower_bound(
-        placed.begin(), placed.end(), name, [](const Placed& tensor, const std::string& wanted) {
-          return tensor.name < wanted;
-        });
-    const bool exists = found != placed.end() && found->name == name;
-    const std::string actual = exists ? shards[found->shard].path().filename().string() : "";
-    if (actual == shard) continue;
-    fail(source,
-         "tensor " + quote(name),
-         "it in " + quote(shard),
-         exists ? "it in " + quote(actual) : "it in no shard");
-  }
 }
 
 bool is_digits(std::string_view text) {
@@ -232,15 +211,37 @@ SafetensorsIndex read_safetensors_index(const std::filesystem::path& path) {
   return parse_safetensors_index(read_file(path, kMaxIndexBytes), path.string());
 }
 
+void check_weight_map(const SafetensorsIndex& index,
+                      const std::vector<ShardTensors>& shards,
+                      const std::string& source) {
+  const std::vector<Placed> placed = sorted_tensors(shards, source);
+  for (const auto& [name, shard] : index.weight_map) {
+    const auto found = std::lower_bound(
+        placed.begin(), placed.end(), name, [](const Placed& tensor, const std::string& wanted) {
+          return tensor.name < wanted;
+        });
+    const bool exists = found != placed.end() && found->name == name;
+    const std::string actual = exists ? shards[found->shard].file : "";
+    if (actual == shard) continue;
+    fail(source,
+         "tensor " + quote(name),
+         "it in " + quote(shard),
+         exists ? "it in " + quote(actual) : "it in no shard");
+  }
+}
+
 std::vector<SafetensorsFile> open_safetensors_shards(const std::filesystem::path& index_path) {
   const SafetensorsIndex index = read_safetensors_index(index_path);
   const std::string source = index_path.string();
   std::vector<SafetensorsFile> shards;
+  std::vector<ShardTensors> names;
   std::size_t tensors = 0;
   std::size_t dimensions = 0;
   std::size_t metadata = 0;
   for (const std::string& name : index.shards()) {
     const auto& shard = shards.emplace_back(SafetensorsFile::open(index_path.parent_path() / name));
+    names.push_back({name, {}});
+    for (const auto& entry : shard.header().entries) names.back().names.push_back(entry.name);
     tensors += shard.size();
     dimensions += shard.header().dimensions.size();
     metadata += shard.metadata() ? shard.metadata()->size() : 0;
@@ -254,7 +255,7 @@ std::vector<SafetensorsFile> open_safetensors_shards(const std::filesystem::path
            "more");
     }
   }
-  check_weight_map(index, shards, sorted_tensors(shards, source), source);
+  check_weight_map(index, names, source);
   return shards;
 }
 

@@ -32,6 +32,18 @@ SafetensorsIndex parse_safetensors_index(std::string_view text, const std::strin
 /// Reads and parses an index file. Throws CheckpointError.
 SafetensorsIndex read_safetensors_index(const std::filesystem::path& path);
 
+/// The tensors of an open shard.
+struct ShardTensors {
+  std::string file;  ///< its name without folders
+  std::vector<std::string_view> names;
+};
+
+/// Throws CheckpointError if a tensor that `index` maps is not in its shard, or any tensor is in
+/// two shards. `source` is the index file's name in messages.
+void check_weight_map(const SafetensorsIndex& index,
+                      const std::vector<ShardTensors>& shards,
+                      const std::string& source);
+
 /// Opens all shards of an index, in the order of their names, from the folder of the index file. A
 /// shard may be a symbolic link (the Hugging Face cache is made of them). Throws CheckpointError if
 /// a shard cannot be read, a mapped tensor is not in its shard, a tensor is in two shards, or the

@@ -46,6 +46,23 @@ void append_tensor(std::string& text, const TensorToWrite& tensor, uint64_t begi
   text.append(std::to_string(end)).append("]}");
 }
 
+// Passes bytes on and counts them.
+class CountingWriter : public FileWriter {
+ public:
+  explicit CountingWriter(FileWriter& writer) : writer_(writer) {}
+
+  void write(const void* data, std::size_t size) override {
+    writer_.write(data, size);
+    count_ += size;
+  }
+
+  std::size_t count() const { return count_; }
+
+ private:
+  FileWriter& writer_;
+  std::size_t count_ = 0;
+};
+
 class HeaderBuilder {
  public:
   explicit HeaderBuilder(const std::filesystem::path& path) : path_(path) {}
@@ -98,7 +115,9 @@ class HeaderBuilder {
       if (tensor.name == "__metadata__") fail(subject, "another name", "the key of the metadata");
       check_utf8(subject, tensor.name);
       if (!names.insert(tensor.name).second) fail(subject, "every name once", "it again");
-      if (tensor.data == nullptr && tensor_bytes(tensor) > 0) fail(subject, "data", "none");
+      if (tensor.data == nullptr && !tensor.produce && tensor_bytes(tensor) > 0) {
+        fail(subject, "data", "none");
+      }
       dimensions += tensor.shape.size();
     }
     if (dimensions > kMaxSafetensorsDimensions) {
@@ -179,7 +198,17 @@ void write_safetensors(const std::filesystem::path& path,
     writer.write(header);
     for (const TensorToWrite* tensor : ordered) {
       const std::size_t bytes = tensor_bytes(*tensor);
-      if (bytes > 0) writer.write(tensor->data, bytes);
+      if (tensor->produce) {
+        CountingWriter counter(writer);
+        tensor->produce(counter);
+        if (counter.count() != bytes) {
+          builder.fail(tensor_subject(tensor->name),
+                       std::to_string(bytes) + " bytes",
+                       std::to_string(counter.count()));
+        }
+      } else if (bytes > 0) {
+        writer.write(tensor->data, bytes);
+      }
     }
   });
 }

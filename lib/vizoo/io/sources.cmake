@@ -4,22 +4,33 @@ set(VIZOO_IO_SOURCES
   flow_file.cpp
   json.cpp
   json_scanner.cpp
+  pickle_globals.cpp
+  pickle_machine.cpp
+  pickle_reader.cpp
+  pickle_tensors.cpp
   safetensors.cpp
   safetensors_dtype.cpp
   safetensors_header.cpp
   safetensors_index.cpp
   safetensors_writer.cpp
+  torch_checkpoint.cpp
   utf8.cpp
-  wav_file.cpp)
+  wav_file.cpp
+  zip_archive.cpp)
 set(VIZOO_IO_HEADERS
   config_json.h
   file.h
   flow_file.h
   json.h
   json_scanner.h
+  pickle_globals.h
+  pickle_machine.h
+  pickle_reader.h
   safetensors.h
   safetensors_dtype.h
   safetensors_header.h
   safetensors_index.h
+  torch_checkpoint.h
   utf8.h
-  wav_file.h)
+  wav_file.h
+  zip_archive.h)

@@ -261,21 +261,20 @@ TEST_CASE("folders that cannot be loaded say why", "[hub]") {
   save_pretrained(random_classifier(8), folder.path());
   std::filesystem::remove(folder / "model.safetensors");
   CHECK(load_error(folder) ==
-        "[checkpoint] DIR: expected model.safetensors or model.safetensors.index.json, got a "
-        "folder without weights.");
+        "[checkpoint] DIR: expected model.safetensors, pytorch_model.bin or the index of either, "
+        "got a folder without weights.");
   const std::string hint =
       ". Convert it with Transformers: AutoModel.from_pretrained(folder).save_pretrained(folder, "
       "safe_serialization=True).";
   std::ofstream(folder / "tf_model.h5") << "x";
   CHECK(load_error(folder) ==
-        "[checkpoint] DIR: expected model.safetensors or model.safetensors.index.json, got "
-        "tf_model.h5, TensorFlow weights" +
+        "[checkpoint] DIR: expected model.safetensors, pytorch_model.bin or the index of either, "
+        "got tf_model.h5, TensorFlow weights" +
             hint);
   std::ofstream(folder / "pytorch_model.bin") << "x";
   CHECK(load_error(folder) ==
-        "[checkpoint] DIR: expected model.safetensors or model.safetensors.index.json, got "
-        "pytorch_model.bin, a pickle, which can run code when it is read" +
-            hint);
+        "[checkpoint] DIR/pytorch_model.bin: expected a zip archive as torch.save writes it, got "
+        "other bytes. The file is damaged or in another format.");
   write_safetensors(folder / "model.safetensors", {}, std::nullopt);
   CHECK(load_error(folder) ==
         "[checkpoint] DIR/model.safetensors: expected tensors of ConvNextForImageClassification, "

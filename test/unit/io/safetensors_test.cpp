@@ -215,6 +215,34 @@ TEST_CASE("random files survive being written, read and written again", "[io]") 
   }
 }
 
+TEST_CASE("tensors can be made when their turn comes", "[io]") {
+  const TemporaryFolder folder;
+  std::vector<std::string> order;
+  const auto produced = [&](const std::string& name, SafetensorsDtype dtype, std::string bytes) {
+    TensorToWrite tensor{name, dtype, {2}};
+    tensor.produce = [&order, name, bytes = std::move(bytes)](FileWriter& writer) {
+      order.push_back(name);
+      for (const char c : bytes) writer.write(&c, 1);
+    };
+    return tensor;
+  };
+  constexpr auto U8 = SafetensorsDtype::U8;
+  constexpr auto U16 = SafetensorsDtype::U16;
+  write_safetensors(folder / "m",
+                    {produced("b", U8, "yz"), produced("a", U8, "wx"), produced("c", U16, "stuv")},
+                    {});
+  CHECK(order == std::vector<std::string>{"c", "a", "b"});
+  const auto before = read_file(folder / "m", 1U << 20U);
+  CHECK(before.substr(before.size() - 8) == "stuvwxyz");
+  for (const char* bytes : {"", "y", "xyz"}) {
+    CHECK_THROWS_WITH(write_safetensors(folder / "m", {produced("b", U8, bytes)}, {}),
+                      "[checkpoint] " + (folder / "m").string() +
+                          ": tensor \"b\": expected 2 bytes, got " +
+                          std::to_string(std::string(bytes).size()) + ".");
+  }
+  CHECK(read_file(folder / "m", 1U << 20U) == before);
+}
+
 TEST_CASE("what cannot be written is refused before anything is", "[io]") {
   const TemporaryFolder folder;
   const float value = 1;
