@@ -10,14 +10,16 @@
 
 #include "commands.h"
 #include "common.h"
+#include "model_source.h"
 #include "tensor_file.h"
 #include "vizoo/core/error.h"
+#include "vizoo/export/scripted_models.h"
 
 namespace vizoo::app {
 namespace {
 
 struct Options {
-  std::filesystem::path model;
+  ModelOptions model;
   std::filesystem::path inputs;
   std::string class_name;
   std::string dtype = "float32";
@@ -30,9 +32,11 @@ struct Options {
   bool as_json = false;
 };
 
-NamedArguments make_inputs(const Options& options, const PretrainedModelImpl& model) {
+NamedArguments make_inputs(const Options& options,
+                           const ModelSource& source,
+                           const PretrainedModelImpl& model) {
   if (!options.inputs.empty()) return read_tensors(options.inputs);
-  const auto config = load_config(options.model);
+  const auto config = load_config(source.folder());
   const auto integer = [&](const char* key, int64_t otherwise) {
     const auto found = config.find(key);
     const bool usable = found != config.end() && found->is_number_integer();
@@ -43,7 +47,7 @@ NamedArguments make_inputs(const Options& options, const PretrainedModelImpl& mo
   if (size < 1 || size > 16384 || channels < 1 || channels > 16384) {
     throw UsageError("usage", model.class_name(), "a usable --size", std::to_string(size));
   }
-  return {{"pixel_values", torch::randn({options.batch, channels, size, size})}};
+  return {{model.argument_names().front(), torch::randn({options.batch, channels, size, size})}};
 }
 
 // Length of the first argument's first dimension, in the order in which the model names them.
@@ -61,13 +65,10 @@ int bench(const Options& options) {
   const auto device = parse_device(options.device);
   LoadReport report;
   const auto load_options = LoadOptions().torch_dtype(dtype).device(device).report(&report);
-  const auto config = load_config(options.model);
-  const auto& entry = options.class_name.empty()
-                          ? find_architecture(config, (options.model / "config.json").string())
-                          : find_model(options.class_name);
-  const auto model = load_pretrained(entry, options.model, load_options);
+  const ModelSource source(options.model);
+  const auto model = load_any_model(source, options.class_name, load_options);
   print_warnings(report);
-  auto arguments = make_inputs(options, *model);
+  auto arguments = make_inputs(options, source, *model);
   for (auto& [name, tensor] : arguments) {
     tensor = tensor.to(device, tensor.is_floating_point() ? dtype : tensor.scalar_type());
   }
@@ -92,7 +93,7 @@ int bench(const Options& options) {
   const double median = milliseconds[milliseconds.size() / 2];
   const double spread =
       milliseconds[milliseconds.size() * 3 / 4] - milliseconds[milliseconds.size() / 4];
-  const Json result = {{"class", entry.class_name},
+  const Json result = {{"class", model->class_name()},
                        {"batch", batch},
                        {"dtype", options.dtype},
                        {"device", options.device},
@@ -107,11 +108,11 @@ int bench(const Options& options) {
     std::cout << result.dump() << '\n';
     return kOk;
   }
-  std::cout << std::fixed << std::setprecision(2) << entry.class_name << ", batch " << batch << ", "
-            << options.dtype << ", " << at::get_num_threads() << " threads: median " << median
-            << " ms, min " << milliseconds.front() << " ms, interquartile range " << spread
-            << " ms, " << 1000.0 * static_cast<double>(batch) / median << " images/s, peak memory "
-            << (peak_memory_bytes() >> 20U) << " MiB\n";
+  std::cout << std::fixed << std::setprecision(2) << model->class_name() << ", batch " << batch
+            << ", " << options.dtype << ", " << at::get_num_threads() << " threads: median "
+            << median << " ms, min " << milliseconds.front() << " ms, interquartile range "
+            << spread << " ms, " << 1000.0 * static_cast<double>(batch) / median
+            << " images/s, peak memory " << (peak_memory_bytes() >> 20U) << " MiB\n";
   return kOk;
 }
 
@@ -120,7 +121,7 @@ int bench(const Options& options) {
 void add_bench(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("bench", "Measure latency and throughput of a model");
   auto options = std::make_shared<Options>();
-  add_model_option(*command, options->model);
+  add_model_options(*command, options->model);
   command->add_option("--inputs", options->inputs, "Tensors to run on (default: random pixels)")
       ->type_name("IN.safetensors");
   command->add_option("--class", options->class_name, "Class to build (default: config.json's)")

@@ -9,8 +9,8 @@
 #include "common.h"
 #include "image_batches.h"
 #include "images.h"
+#include "model_source.h"
 #include "vizoo/core/error.h"
-#include "vizoo/hub/auto_model.h"
 #include "vizoo/tasks/image_classification.h"
 #include "vizoo/vision/auto_image_processor.h"
 
@@ -18,7 +18,7 @@ namespace vizoo::app {
 namespace {
 
 struct Options {
-  std::filesystem::path model;
+  ModelOptions model;
   std::vector<std::string> images;
   std::string image_backend = "pil";
   std::string dtype = "float32";
@@ -78,20 +78,21 @@ int classify(const Options& options) {
   apply_threads(options.threads);
   const auto backend = enum_value<ImageBackend>(options.image_backend);
   const auto paths = expand_images(options.images);
-  const auto processor =
-      AutoImageProcessor::from_pretrained(options.model, ImageProcessorOptions().backend(*backend));
+  const ModelSource source(options.model);
+  const auto processor = AutoImageProcessor::from_pretrained(
+      source.folder(), ImageProcessorOptions().backend(*backend));
   // Started before the model is loaded: the first batch is ready when the model is.
   ImageBatches batches(paths, *processor, options.batch, options.threads);
 
   LoadReport report;
   const auto device = parse_device(options.device);
   const auto dtype = parse_dtype(options.dtype);
-  auto model = AutoModelForImageClassification::from_pretrained(options.model,
-                                                                LoadOptions()
-                                                                    .torch_dtype(dtype)
-                                                                    .device(device)
-                                                                    .model_args(options.model_args)
-                                                                    .report(&report));
+  const auto model = load_image_classifier(source,
+                                           LoadOptions()
+                                               .torch_dtype(dtype)
+                                               .device(device)
+                                               .model_args(options.model_args)
+                                               .report(&report));
   print_warnings(report);
   Progress progress("classify", paths.size());
   Printer printer(options.as_json, progress);
@@ -111,7 +112,7 @@ int classify(const Options& options) {
 void add_classify(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("classify", "Label images");
   auto options = std::make_shared<Options>();
-  add_model_option(*command, options->model);
+  add_model_options(*command, options->model);
   add_images_argument(*command, options->images);
   command->add_option("--top-k", options->top_k, "Labels for each image")
       ->check(CLI::Range(1, 1000000))

@@ -11,6 +11,7 @@
 #include "detect_output.h"
 #include "image_batches.h"
 #include "images.h"
+#include "model_source.h"
 #include "vizoo/core/error.h"
 #include "vizoo/hub/auto_model.h"
 #include "vizoo/io/file.h"
@@ -23,7 +24,7 @@ namespace vizoo::app {
 namespace {
 
 struct Options {
-  std::filesystem::path model;
+  ModelOptions model;
   std::vector<std::string> images;
   std::vector<std::string> texts;
   std::filesystem::path text_file;
@@ -102,7 +103,9 @@ ImageProcessorOptions processor_options(const Options& options) {
   return processor;
 }
 
-PreparedQuery prepare_query(const Options& options, const ImageProcessor& image_processor) {
+PreparedQuery prepare_query(const Options& options,
+                            const ModelSource& source,
+                            const ImageProcessor& image_processor) {
   PreparedQuery query;
   if (!options.query_image.empty()) {
     const auto image = read_image(options.query_image, ImageDecodeOptions{true});
@@ -114,7 +117,7 @@ PreparedQuery prepare_query(const Options& options, const ImageProcessor& image_
     return query;
   }
   query.texts = read_texts(options);
-  const auto processor = AutoProcessor::from_pretrained(options.model);
+  const auto processor = AutoProcessor::from_pretrained(source.folder());
   const auto features =
       (*processor)({{query.texts}, {}, {}}, ProcessorCallOptions().truncation(options.truncation));
   for (const auto& warning : features.warnings) std::cerr << "warning: " << warning << ".\n";
@@ -175,35 +178,86 @@ DetectionQueries make_queries(const Options& options,
   }
 }
 
+// What a batch of images [B, 3, H, W] becomes.
+using Detector = std::function<QueryDetections(const torch::Tensor& pixel_values)>;
+
+// An exported model reads the texts anew with every batch.
+Detector exported_detector(const Options& options,
+                           const PreparedQuery& query,
+                           ExportedModel exported) {
+  if (query.texts.empty()) {
+    throw UsageError("usage",
+                     "--query-image",
+                     "a folder as --model",
+                     "an exported model",
+                     "Its forward looks for texts");
+  }
+  return [device = parse_device(options.device), query, exported = std::move(exported)](
+             const torch::Tensor& pixel_values) {
+    const auto batch = pixel_values.size(0);
+    NamedArguments arguments{{"pixel_values", pixel_values},
+                             {"input_ids", query.input_ids.repeat({batch, 1}).to(device)}};
+    for (const auto& input : exported.description.inputs) {
+      if (input.name != "attention_mask") continue;
+      arguments[input.name] = query.attention_mask.repeat({batch, 1}).to(device);
+    }
+    QueryDetections detections;
+    for (const auto& [name, tensor] : run_torchscript(exported, arguments)) {
+      if (name == "logits") detections.logits = tensor;
+      if (name == "pred_boxes") detections.pred_boxes = tensor;
+    }
+    if (!detections.logits.defined() || !detections.pred_boxes.defined()) {
+      throw CheckpointError("export",
+                            "exported model",
+                            "a detector with the outputs logits and pred_boxes",
+                            printable(exported.description.class_name));
+    }
+    return detections;
+  };
+}
+
+Detector make_detector(const Options& options,
+                       const PreparedQuery& query,
+                       const ModelSource& source) {
+  LoadReport report;
+  const auto load = LoadOptions()
+                        .torch_dtype(parse_dtype(options.dtype))
+                        .device(parse_device(options.device))
+                        .model_args(options.model_args)
+                        .report(&report);
+  if (source.is_exported()) {
+    return exported_detector(options, query, source.load_exported(load));
+  }
+  auto model = AutoModelForZeroShotObjectDetection::from_pretrained(source.folder(), load);
+  print_warnings(report);
+  const c10::InferenceMode inference;  // from here on: a model is loaded outside of it
+  return [model, queries = make_queries(options, query, *model)](
+             const torch::Tensor& pixel_values) mutable {
+    return detect_queries(*model, queries, pixel_values);
+  };
+}
+
 int detect(const Options& options) {
   apply_threads(options.threads);
   const auto paths = expand_images(options.images);
   check_usage(options, paths.size());
   Pictures pictures(options.draw, paths.size());
+  const ModelSource source(options.model);
   const auto processor =
-      AutoImageProcessor::from_pretrained(options.model, processor_options(options));
-  const auto query = prepare_query(options, *processor);
+      AutoImageProcessor::from_pretrained(source.folder(), processor_options(options));
+  const auto query = prepare_query(options, source, *processor);
   // Started before the model is loaded: the first batch is ready when the model is.
   ImageBatches batches(paths, *processor, options.batch, options.threads);
 
-  LoadReport report;
   const auto device = parse_device(options.device);
   const auto dtype = parse_dtype(options.dtype);
-  auto model =
-      AutoModelForZeroShotObjectDetection::from_pretrained(options.model,
-                                                           LoadOptions()
-                                                               .torch_dtype(dtype)
-                                                               .device(device)
-                                                               .model_args(options.model_args)
-                                                               .report(&report));
-  print_warnings(report);
+  const auto detector = make_detector(options, query, source);
   const c10::InferenceMode inference;
-  const auto queries = make_queries(options, query, *model);
   Progress progress("detect", paths.size());
   DetectionPrinter printer(options.as_json, progress);
   batches.for_each(
       [&](const std::vector<PreparedImage>& images, const torch::Tensor& pixel_values) {
-        const auto output = detect_queries(*model, queries, pixel_values.to(device, dtype));
+        const auto output = detector(pixel_values.to(device, dtype));
         TargetSizes sizes;
         for (const auto& image : images) sizes.push_back({image.size.height, image.size.width});
         const auto results = post_process(options, query.texts, output, sizes);
@@ -222,7 +276,7 @@ int detect(const Options& options) {
 void add_detect(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("detect", "Find what words or a picture describe");
   auto options = std::make_shared<Options>();
-  add_model_option(*command, options->model);
+  add_model_options(*command, options->model);
   add_images_argument(*command, options->images);
   command->add_option("--text", options->texts, "What to look for, may be repeated")
       ->type_name("TEXT")

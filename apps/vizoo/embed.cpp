@@ -9,9 +9,9 @@
 #include "common.h"
 #include "image_batches.h"
 #include "images.h"
+#include "model_source.h"
 #include "tensor_file.h"
 #include "vizoo/core/error.h"
-#include "vizoo/hub/auto_model.h"
 #include "vizoo/tasks/feature_extraction.h"
 #include "vizoo/vision/auto_image_processor.h"
 #include "vizoo/vision/image_transforms.h"
@@ -20,7 +20,7 @@ namespace vizoo::app {
 namespace {
 
 struct Options {
-  std::filesystem::path model;
+  ModelOptions model;
   std::filesystem::path output;
   std::filesystem::path pca;
   std::vector<std::string> images;
@@ -37,7 +37,7 @@ struct Options {
 // What a batch of images becomes: [B, C] or [B, C, H', W'].
 using Extractor = std::function<torch::Tensor(const torch::Tensor& pixel_values)>;
 
-Extractor make_extractor(const Options& options) {
+Extractor make_extractor(const Options& options, const ModelSource& source) {
   LoadReport report;
   auto load = LoadOptions()
                   .torch_dtype(parse_dtype(options.dtype))
@@ -46,7 +46,7 @@ Extractor make_extractor(const Options& options) {
                   .report(&report);
   Extractor extractor;
   if (options.features == "pooled" || options.features == "patches") {
-    const auto model = AutoModel::from_pretrained(options.model, load);
+    const auto model = load_vision_model(source, load);
     const bool pooled = options.features == "pooled";
     extractor = [model, pooled](const torch::Tensor& pixel_values) {
       const auto output = model->forward(pixel_values);
@@ -54,8 +54,15 @@ Extractor make_extractor(const Options& options) {
                     : model->feature_map(output, pixel_values);
     };
   } else {
+    if (source.is_exported()) {
+      throw UsageError("usage",
+                       "--features",
+                       "pooled or patches of an exported model",
+                       quote(options.features),
+                       "A backbone's file has the stages that it was made with");
+    }
     load.overrides({{"out_features", Json::array({options.features}).dump()}});
-    const auto model = AutoBackbone::from_pretrained(options.model, load);
+    const auto model = load_backbone(source, load);
     extractor = [model](const torch::Tensor& pixel_values) {
       return model->forward(pixel_values).feature_maps.at(0);
     };
@@ -176,10 +183,11 @@ int embed(const Options& options) {
   apply_threads(options.threads);
   const auto backend = enum_value<ImageBackend>(options.image_backend);
   const auto paths = expand_images(options.images);
-  const auto processor =
-      AutoImageProcessor::from_pretrained(options.model, ImageProcessorOptions().backend(*backend));
+  const ModelSource source(options.model);
+  const auto processor = AutoImageProcessor::from_pretrained(
+      source.folder(), ImageProcessorOptions().backend(*backend));
   ImageBatches batches(paths, *processor, options.batch, options.threads);
-  const auto extract = make_extractor(options);
+  const auto extract = make_extractor(options, source);
   const auto device = parse_device(options.device);
   const auto dtype = parse_dtype(options.dtype);
 
@@ -230,7 +238,7 @@ int embed(const Options& options) {
 void add_embed(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("embed", "Turn images into features");
   auto options = std::make_shared<Options>();
-  add_model_option(*command, options->model);
+  add_model_options(*command, options->model);
   add_images_argument(*command, options->images);
   command
       ->add_option("--output",

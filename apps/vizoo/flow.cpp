@@ -9,6 +9,7 @@
 #include "commands.h"
 #include "common.h"
 #include "images.h"
+#include "model_source.h"
 #include "vizoo/core/error.h"
 #include "vizoo/hub/from_pretrained.h"
 #include "vizoo/io/flow_file.h"
@@ -22,7 +23,7 @@ namespace vizoo::app {
 namespace {
 
 struct Options {
-  std::filesystem::path model;
+  ModelOptions model;
   std::vector<std::string> inputs;
   std::filesystem::path output;
   std::string format = "png";
@@ -51,11 +52,11 @@ torch::Tensor frame_tensor(const cv::Mat& frame) {
 // Estimates one flow after another and says how it looks.
 class Estimator {
  public:
-  Estimator(const Options& options, PerceiverForOpticalFlow model)
+  Estimator(const Options& options, FlowModel model)
       : options_(options), model_(std::move(model)) {}
 
   int64_t tiles(const cv::Mat& frame) const {
-    return flow_tile_count(*model_, frame.rows, frame.cols, call_);
+    return flow_tile_count(model_, frame.rows, frame.cols, call_);
   }
 
   void run(const cv::Mat& first,
@@ -64,7 +65,7 @@ class Estimator {
            const std::filesystem::path& output,
            Progress& progress) {
     call_.batch(options_.batch).on_tile([&progress] { progress.step(); });
-    const auto flow = optical_flow(*model_, frame_tensor(first), frame_tensor(second), call_);
+    const auto flow = optical_flow(model_, frame_tensor(first), frame_tensor(second), call_);
     if (!output.empty()) write(output, flow);
     progress.clear();
     print(names, flow, output);
@@ -109,7 +110,7 @@ class Estimator {
   }
 
   const Options& options_;
-  PerceiverForOpticalFlow model_;
+  FlowModel model_;
   OpticalFlowOptions call_;
 };
 
@@ -192,17 +193,41 @@ void run_video(const Options& options, Estimator& estimator) {
   }
 }
 
+FlowModel exported_model(ExportedModel exported, torch::Device device, at::ScalarType dtype) {
+  const auto& inputs = exported.description.inputs;
+  constexpr std::size_t kRank = 5;  // [B, 2, 27, height, width]
+  const bool fits = inputs.size() == 1 && inputs[0].shape.size() == kRank &&
+                    exported.description.outputs.front() == "logits";
+  const auto* height = fits ? std::get_if<int64_t>(&inputs[0].shape[3]) : nullptr;
+  const auto* width = fits ? std::get_if<int64_t>(&inputs[0].shape[4]) : nullptr;
+  if (height == nullptr || width == nullptr) {
+    throw CheckpointError("export",
+                          "exported model",
+                          "PerceiverForOpticalFlow",
+                          printable(exported.description.class_name));
+  }
+  const auto name = inputs[0].name;
+  return {*height, *width, [=](const torch::Tensor& patches) {
+            return run_torchscript(exported, {{name, patches.to(device, dtype)}}).front().second;
+          }};
+}
+
 int flow(const Options& options) {
   apply_threads(options.threads);
   check_usage(options);
+  const ModelSource source(options.model);
   LoadReport report;
-  Estimator estimator(
-      options,
-      from_pretrained<PerceiverForOpticalFlow>(options.model,
-                                               LoadOptions()
-                                                   .torch_dtype(parse_dtype(options.dtype))
-                                                   .device(parse_device(options.device))
-                                                   .report(&report)));
+  const auto device = parse_device(options.device);
+  const auto dtype = parse_dtype(options.dtype);
+  const auto load = LoadOptions().torch_dtype(dtype).device(device).report(&report);
+  PerceiverForOpticalFlow model{nullptr};  // outlives the estimator
+  if (!source.is_exported()) {
+    model = from_pretrained<PerceiverForOpticalFlow>(source.folder(), load);
+  }
+  Estimator estimator(options,
+                      source.is_exported()
+                          ? exported_model(source.load_exported(load), device, dtype)
+                          : FlowModel(*model));
   print_warnings(report);
   const c10::InferenceMode inference;
   options.is_video() ? run_video(options, estimator) : run_pair(options, estimator);
@@ -214,7 +239,7 @@ int flow(const Options& options) {
 void add_flow(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("flow", "Find where pixels move between two frames");
   auto options = std::make_shared<Options>();
-  add_model_option(*command, options->model);
+  add_model_options(*command, options->model);
   command->add_option("frames", options->inputs, "Two images of one size, or a video")
       ->required()
       ->type_name("A B | VIDEO");

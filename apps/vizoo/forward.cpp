@@ -6,6 +6,7 @@
 
 #include "commands.h"
 #include "common.h"
+#include "model_source.h"
 #include "tensor_file.h"
 #include "vizoo/core/error.h"
 #include "vizoo/hub/from_pretrained.h"
@@ -15,7 +16,7 @@ namespace vizoo::app {
 namespace {
 
 struct Options {
-  std::filesystem::path model;
+  ModelOptions model;
   std::filesystem::path inputs;
   std::filesystem::path outputs;
   std::string class_name;
@@ -45,12 +46,9 @@ int forward(const Options& options) {
                                 .overrides(parse_settings(options.settings))
                                 .model_args(options.model_args)
                                 .report(&report);
-  const auto config = load_config(options.model, load_options);
-  const auto& entry = options.class_name.empty()
-                          ? find_architecture(config, (options.model / "config.json").string())
-                          : find_model(options.class_name);
+  const ModelSource source(options.model);
   auto arguments = read_tensors(options.inputs);
-  auto model = load_pretrained(entry, options.model, load_options);
+  const auto model = load_any_model(source, options.class_name, load_options);
   print_warnings(report);
 
   auto request = NamedForward()
@@ -72,7 +70,7 @@ int forward(const Options& options) {
 void add_forward(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("forward", "Run a model on tensors from a file");
   auto options = std::make_shared<Options>();
-  add_model_option(*command, options->model);
+  add_model_options(*command, options->model);
   command->add_option("--inputs", options->inputs, "Tensors named as the forward's arguments")
       ->required()
       ->type_name("IN.safetensors");

@@ -91,6 +91,8 @@ int main_program(int argc, char** argv) {
 #endif
   add_fill_mask(program, run);
   add_forward(program, run);
+  add_convert(program, run);
+  add_export(program, run);
 #ifdef VIZOO_OPENCV
   add_preprocess(program, run);
 #endif

@@ -1,7 +1,9 @@
 #pragma once
 
 // All that users call. Where compile time matters, include the single headers instead.
+#include "vizoo/export/torchscript.h"
 #include "vizoo/hub/auto_model.h"
+#include "vizoo/hub/convert.h"
 #include "vizoo/hub/from_pretrained.h"
 #include "vizoo/hub/save_pretrained.h"
 #include "vizoo/models/convnext.h"

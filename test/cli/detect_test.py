@@ -101,6 +101,21 @@ class Detections(ProgramTest):
         self.assert_same(self.lines("--query-image", self.images[0], "--nms", 1, "--batch", 3,
                                     *self.images), lines)
 
+    def test_an_exported_model(self):
+        texts = ("--text", "a", "--text", "ab", "--threshold", 0)
+        expected = self.lines(*texts, *self.images)
+        file = self.folder / "detector.pt"
+        result = vizoo("export", "--model", self.model, "--output", file, "--check")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.model = file
+        for batch in (1, 2, 8):
+            self.assert_same(self.lines("--trust-code", "--batch", batch, *texts, *self.images),
+                             expected)
+        self.check_failure(self.detect("--trust-code", "--query-image", self.images[0],
+                                       self.images[0]), 2,
+                           "[usage] --query-image: expected a folder as --model, got an exported "
+                           "model. Its forward looks for texts.")
+
     def test_box_scale_and_pad_value(self):
         wide = self.folder / "wide.bmp"
         write_bmp(wide, 20, 10)

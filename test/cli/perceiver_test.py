@@ -208,6 +208,18 @@ class Flow(PerceiverTest):
         for ours, theirs in zip(read_flo(batched)[2], values):
             self.assertAlmostEqual(ours, theirs, places=4)
 
+    def test_an_exported_model(self):
+        flows = [self.folder / "folder.flo", self.folder / "file.flo"]
+        self.lines(self.flow("--json", "--output", flows[0], self.first, self.second))
+        file = self.folder / "flow.pt"
+        exported = self.vizoo("export", "--model", self.model, "--output", file, "--check")
+        self.assertEqual((exported.returncode, exported.stderr), (0, b""))
+        self.model = file
+        self.lines(self.flow("--trust-code", "--json", "--batch", "3", "--output", flows[1],
+                             self.first, self.second))
+        for ours, theirs in zip(*(read_flo(path)[2] for path in flows)):
+            self.assertAlmostEqual(ours, theirs, places=4)
+
     def test_a_picture(self):
         output = self.folder / "flow.png"
         result = self.flow("--output", output, self.first, self.second)
@@ -299,6 +311,17 @@ class Autoencode(PerceiverTest):
         for ours, theirs in zip(read_float_wav(self.output / "audio.wav")[1], samples):
             self.assertAlmostEqual(ours, theirs, places=4)
 
+    def test_a_video_longer_than_a_window(self):
+        write_wav(self.audio, 500, 1, 100)
+        write_y4m(self.video, 7, 20, 32)
+        (answer,) = self.lines(self.autoencode(self.audio, self.video, "--json", "--png"))
+        self.assertEqual(answer["frames"], 5)  # as far as there is sound
+        self.assertEqual([one["first_frame"] for one in answer["windows"]], [0, 3])
+        self.assertEqual(len(list(self.output.glob("*.png"))), 5)
+        self.assertEqual(len(read_float_wav(self.output / "audio.wav")[1]), 100)
+        (answer,) = self.lines(self.autoencode(self.audio, self.video, "--json", "--frames", "4"))
+        self.assertEqual(answer["frames"], 4)
+
     def test_errors(self):
         sound = self.folder / "other.wav"
         for rate, channels, samples, expected, got in (
@@ -314,6 +337,8 @@ class Autoencode(PerceiverTest):
         write_y4m(video, 2, 20, 32)
         self.check_failure(self.autoencode(self.audio, video), 1,
                            f"[video] {video}: expected at least 3 frames, got 2.")
+        self.check_failure(self.autoencode(self.audio, self.video, "--frames", "2"), 1,
+                           f"[video] {self.video}: expected at least 3 frames, got 2.")
         self.check_failure(self.autoencode(self.audio, self.audio), 1,
                            f"[video] {self.audio}: expected a video that OpenCV can read, got "
                            "another file.")

@@ -23,12 +23,12 @@ void check_frame(const torch::Tensor& frame, const char* name) {
   throw ShapeError("flow", name, "uint8 [H, W, 3]", frame.defined() ? frame.toString() : "none");
 }
 
-std::vector<Corner> tile_corners(const PerceiverConfig& config,
+std::vector<Corner> tile_corners(const FlowModel& model,
                                  int64_t height,
                                  int64_t width,
                                  const OpticalFlowOptions& options) {
-  const auto tile_height = config.train_size[0];
-  const auto tile_width = config.train_size[1];
+  const auto tile_height = model.height;
+  const auto tile_width = model.width;
   if (height < tile_height || width < tile_width) {
     throw ShapeError("flow",
                      "frames",
@@ -55,6 +55,18 @@ torch::Tensor crop(const torch::Tensor& image, const Corner& corner, const torch
 }
 
 }  // namespace
+
+FlowModel::FlowModel(const PerceiverForOpticalFlowImpl& model)
+    : height(model.config.train_size[0]),
+      width(model.config.train_size[1]),
+      forward([&model, like = model.parameters().front().options()](const torch::Tensor& patches) {
+        return model.forward(patches.to(like)).logits;
+      }) {}
+
+FlowModel::FlowModel(int64_t tile_height,
+                     int64_t tile_width,
+                     std::function<torch::Tensor(const torch::Tensor& patches)> call)
+    : height(tile_height), width(tile_width), forward(std::move(call)) {}
 
 std::vector<int64_t> tile_starts(int64_t size, int64_t tile, int64_t min_overlap) {
   if (min_overlap < 0 || min_overlap >= tile) {
@@ -102,14 +114,14 @@ torch::Tensor tile_weights(int64_t height, int64_t width) {
   return torch::minimum(distance(height).unsqueeze(1), distance(width).unsqueeze(0));
 }
 
-int64_t flow_tile_count(const PerceiverForOpticalFlowImpl& model,
+int64_t flow_tile_count(const FlowModel& model,
                         int64_t height,
                         int64_t width,
                         const OpticalFlowOptions& options) {
-  return static_cast<int64_t>(tile_corners(model.config, height, width, options).size());
+  return static_cast<int64_t>(tile_corners(model, height, width, options).size());
 }
 
-torch::Tensor optical_flow(const PerceiverForOpticalFlowImpl& model,
+torch::Tensor optical_flow(const FlowModel& model,
                            const torch::Tensor& first,
                            const torch::Tensor& second,
                            const OpticalFlowOptions& options) {
@@ -123,9 +135,8 @@ torch::Tensor optical_flow(const PerceiverForOpticalFlowImpl& model,
                      size_text(height, width) + " pixels as the first",
                      size_text(second.size(0), second.size(1)));
   }
-  const auto corners = tile_corners(model.config, height, width, options);
-  const auto weights = tile_weights(model.config.train_size[0], model.config.train_size[1]);
-  const auto like = model.parameters().front().options();
+  const auto corners = tile_corners(model, height, width, options);
+  const auto weights = tile_weights(model.height, model.width);
   auto flow = torch::zeros({height, width, 2}, torch::kFloat64);
   auto total = torch::zeros({height, width}, torch::kFloat64);
 
@@ -137,7 +148,7 @@ torch::Tensor optical_flow(const PerceiverForOpticalFlowImpl& model,
       tiles.push_back(flow_patches(
           torch::stack({crop(first, corners[i], weights), crop(second, corners[i], weights)})));
     }
-    const auto logits = model.forward(torch::cat(tiles).to(like)).logits.detach();
+    const auto logits = model.forward(torch::cat(tiles)).detach();
     const auto pixels = logits.to(torch::kCPU, torch::kFloat32).mul(kFlowScale);
     for (std::size_t i = begin; i < end; ++i) {
       const auto tile = pixels[static_cast<int64_t>(i - begin)];

@@ -11,6 +11,21 @@ namespace vizoo {
 /// Pixels for each unit of PerceiverForOpticalFlow's logits (FLOW_SCALE_FACTOR of the notebook).
 constexpr double kFlowScale = 20.0;
 
+/// A model of optical flow, however it is run.
+struct FlowModel {
+  /// One that must live as long as this.
+  FlowModel(const PerceiverForOpticalFlowImpl& model);  // NOLINT: meant to convert
+  /// `call` takes the neighbourhoods of two tiles, float32 on the CPU, [B, 2, 27, height, width],
+  /// and returns logits [B, height, width, 2].
+  FlowModel(int64_t tile_height,
+            int64_t tile_width,
+            std::function<torch::Tensor(const torch::Tensor& patches)> call);
+
+  int64_t height;  ///< of a tile
+  int64_t width;
+  std::function<torch::Tensor(const torch::Tensor& patches)> forward;
+};
+
 /// Options of optical_flow.
 struct OpticalFlowOptions {
   /// Pixels by which neighbouring tiles overlap at least; less where a tile has no more than twice
@@ -37,17 +52,17 @@ torch::Tensor flow_patches(const torch::Tensor& frames);
 torch::Tensor tile_weights(int64_t height, int64_t width);
 
 /// Tiles that optical_flow runs. Throws as it does.
-int64_t flow_tile_count(const PerceiverForOpticalFlowImpl& model,
+int64_t flow_tile_count(const FlowModel& model,
                         int64_t height,
                         int64_t width,
                         const OpticalFlowOptions& options = {});
 
-/// Where each pixel of the first frame went in the second one, by tiles of the model's train_size
-/// that are blended by tile_weights in float64. Frames: uint8, [H, W, 3], RGB, of one size. Returns
+/// Where each pixel of the first frame went in the second one, by tiles of the model's size that
+/// are blended by tile_weights in float64. Frames: uint8, [H, W, 3], RGB, of one size. Returns
 /// float32, [H, W, 2], on the CPU: pixels to the right and pixels down.
 /// Throws ShapeError for frames that differ in size or are smaller than a tile.
 /// Source: the notebook of Perceiver IO for optical flow, of DeepMind and of Transformers.
-torch::Tensor optical_flow(const PerceiverForOpticalFlowImpl& model,
+torch::Tensor optical_flow(const FlowModel& model,
                            const torch::Tensor& first,
                            const torch::Tensor& second,
                            const OpticalFlowOptions& options = {});

@@ -1,0 +1,116 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <sstream>
+
+#include "vizoo/core/error.h"
+#include "vizoo/export/torchscript.h"
+
+namespace vizoo {
+namespace {
+
+double tolerance(const torch::Tensor& expected) {
+  const double largest =
+      expected.numel() == 0 ? 0.0 : expected.abs().max().to(torch::kFloat64).item<double>();
+  double epsilon = 1e-5;
+  if (expected.scalar_type() == torch::kFloat16) epsilon = 64 * std::pow(2.0, -11);
+  if (expected.scalar_type() == torch::kBFloat16) epsilon = 64 * std::pow(2.0, -8);
+  return epsilon * std::max(1.0, largest);
+}
+
+// Other sizes than `sizes`, three of them: batches of 2 and 3, and images that are larger, smaller
+// and not square, as far as the inputs name them.
+std::vector<ExportSizes> other_sizes(const ExportSizes& sizes) {
+  std::vector<ExportSizes> others(3, sizes);
+  const auto scale = [&](const char* name, std::vector<double> factors) {
+    const auto found = sizes.find(name);
+    if (found == sizes.end()) return;
+    for (std::size_t i = 0; i < others.size(); ++i) {
+      others[i][name] = std::max<int64_t>(std::llround(found->second * factors[i]), 1);
+    }
+  };
+  scale("batch", {2, 3, 1});
+  scale("texts", {2, 3, 1});
+  scale("length", {1, 0.5, 0.75});
+  // Masks of patches belong to one size.
+  if (sizes.count("patches") == 0) {
+    scale("height", {1, 1.27, 1.5});
+    scale("width", {1.31, 1, 1.25});
+  }
+  return others;
+}
+
+void compare(const NamedTensors& outputs,
+             const NamedTensors& expected,
+             const std::string& sizes,
+             double& largest) {
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const auto& [name, ours] = outputs[i];
+    const auto& theirs = expected[i].second;
+    const auto fail = [&](const std::string& got) {
+      std::ostringstream wanted;
+      wanted << theirs.sizes() << " within " << tolerance(theirs) << " of the model's";
+      throw CheckpointError("export", name + " at " + sizes, wanted.str(), got);
+    };
+    if (ours.sizes() != theirs.sizes()) fail(describe_tensor(ours));
+    if (ours.numel() == 0) continue;
+    const auto error =
+        (ours.to(torch::kFloat64) - theirs.to(torch::kFloat64)).abs().max().item<double>();
+    if (!(error <= tolerance(theirs))) fail("a difference of " + std::to_string(error));
+    largest = std::max(largest, error);
+  }
+}
+
+}  // namespace
+
+double check_export(const ExportedModel& exported,
+                    PretrainedModelImpl& model,
+                    const NamedArguments& example_inputs) {
+  const auto& description = exported.description;
+  const torch::NoGradGuard no_grad;
+  const bool was_training = model.is_training();
+  model.eval();
+  const auto parameters = model.parameters();
+  const auto device = parameters.empty() ? torch::kCPU : parameters.front().device();
+  const auto sizes =
+      example_inputs.empty() ? usual_sizes(model) : sizes_of(description.inputs, example_inputs);
+  ForwardOptions options;
+  const auto has = [&](const char* field) {
+    return std::any_of(
+        description.outputs.begin(), description.outputs.end(), [&](const std::string& name) {
+          return ("." + name).find(field) != std::string::npos;
+        });
+  };
+  if (has("hidden_states.")) options.output_hidden_states(true);
+  if (has("attentions.")) options.output_attentions(true);
+  auto generator = at::globalContext().defaultGenerator(torch::kCPU);
+  const auto random_state = generator.get_state();
+  double largest = 0.0;
+  for (const auto& other : other_sizes(sizes)) {
+    auto arguments = make_arguments(description.inputs, other);
+    std::string text;
+    for (auto& [name, tensor] : arguments) {
+      tensor = tensor.to(device);
+      text += (text.empty() ? "" : ", ") + name + " " + describe_tensor(tensor);
+    }
+    // Of what is random both draw the same.
+    torch::manual_seed(0);
+    const auto outputs = run_torchscript(exported, arguments);
+    for (const auto& [name, value] : description.flags) arguments[name] = torch::tensor(value);
+    torch::manual_seed(0);
+    auto all = model.call_named(description.method, arguments, options);
+    NamedTensors expected;
+    for (const auto& name : description.outputs) {
+      const auto found = std::find_if(
+          all.begin(), all.end(), [&](const auto& output) { return output.first == name; });
+      if (found == all.end()) throw CheckpointError("export", name, "an output", "none");
+      expected.push_back(*found);
+    }
+    compare(outputs, expected, text, largest);
+  }
+  generator.set_state(random_state);
+  model.train(was_training);
+  return largest;
+}
+
+}  // namespace vizoo

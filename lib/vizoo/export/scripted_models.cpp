@@ -1,0 +1,191 @@
+#include "vizoo/export/scripted_models.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "vizoo/core/error.h"
+#include "vizoo/hub/registry.h"
+#include "vizoo/io/config_json.h"
+
+namespace vizoo {
+namespace {
+
+PretrainedConfig read_config(const ExportedModel& exported) {
+  const auto found = exported.files.find("config.json");
+  if (found == exported.files.end()) return {};
+  return config_from_json<PretrainedConfig>(parse_json(found->second, "config.json"),
+                                            "config.json");
+}
+
+// The outputs called `name`, or `name.0`, `name.1`, ...
+std::vector<torch::Tensor> field(const NamedTensors& outputs, const std::string& name) {
+  std::vector<torch::Tensor> found;
+  for (const auto& [output, tensor] : outputs) {
+    if (output == name || output.rfind(name + ".", 0) == 0) found.push_back(tensor);
+  }
+  return found;
+}
+
+torch::Tensor single(const NamedTensors& outputs, const std::string& name) {
+  const auto found = field(outputs, name);
+  return found.empty() ? torch::Tensor() : found.front();
+}
+
+// What all of them share. The file's first input is what images are given as, whatever its name.
+template <class Interface>
+class ScriptedModel : public Interface {
+ public:
+  explicit ScriptedModel(ExportedModel model)
+      : exported(std::move(model)), config(read_config(exported)) {}
+
+  std::string class_name() const override { return exported.description.class_name; }
+  std::string base_model_prefix() const override { return exported.description.model_type; }
+  PretrainedConfig& base_config() override { return config; }
+  double initializer_range() const override { return 0.0; }
+  std::vector<std::string> argument_names() const override {
+    std::vector<std::string> names;
+    for (const auto& input : exported.description.inputs) names.push_back(input.name);
+    for (const auto& [name, value] : exported.description.flags) names.push_back(name);
+    return names;
+  }
+  NamedTensors forward_named(const NamedArguments& arguments,
+                             const ForwardOptions& options) override {
+    check(options);
+    return run_torchscript(exported, arguments);
+  }
+
+ protected:
+  NamedTensors run(const torch::Tensor& pixel_values, const ForwardOptions& options) {
+    check(options);
+    const auto& name = exported.description.inputs.front().name;
+    return run_torchscript(exported, {{name, pixel_values}});
+  }
+
+  ExportedModel exported;
+  PretrainedConfig config;
+
+ private:
+  void check(const ForwardOptions& options) const {
+    const auto refuse = [&](const char* what) {
+      throw UsageError("export",
+                       class_name(),
+                       "the outputs that the file gives",
+                       what,
+                       "Name them with --outputs when it is made");
+    };
+    const auto& outputs = exported.description.outputs;
+    const auto has = [&](const std::string& name) {
+      return std::any_of(outputs.begin(), outputs.end(), [&](const std::string& output) {
+        return output.find(name + ".") != std::string::npos;
+      });
+    };
+    if (options.output_hidden_states().value_or(false) && !has("hidden_states")) {
+      refuse("hidden_states");
+    }
+    if (options.output_attentions().value_or(false) && !has("attentions")) refuse("attentions");
+    ForwardOptions::tensors(options, [&](const char* name, const torch::Tensor& tensor) {
+      if (tensor.defined()) refuse(name);
+    });
+  }
+};
+
+using ScriptedAny = ScriptedModel<PretrainedModelImpl>;
+
+class ScriptedClassifier : public ScriptedModel<ImageClassifierImpl> {
+ public:
+  using ScriptedModel::ScriptedModel;
+  std::vector<std::string> argument_names() const override {
+    return ScriptedModel::argument_names();
+  }
+  ImageClassifierOutput forward(const torch::Tensor& pixel_values,
+                                const ForwardOptions& options) override {
+    const auto outputs = run(pixel_values, options);
+    ImageClassifierOutput output;
+    output.logits = single(outputs, "logits");
+    output.cls_logits = single(outputs, "cls_logits");
+    output.distillation_logits = single(outputs, "distillation_logits");
+    output.hidden_states = field(outputs, "hidden_states");
+    output.attentions = field(outputs, "attentions");
+    return output;
+  }
+};
+
+class ScriptedVisionModel : public ScriptedModel<VisionModelImpl> {
+ public:
+  using ScriptedModel::ScriptedModel;
+  BaseModelOutputWithPooling forward(const torch::Tensor& pixel_values,
+                                     const ForwardOptions& options) override {
+    const auto outputs = run(pixel_values, options);
+    BaseModelOutputWithPooling output;
+    output.last_hidden_state = single(outputs, "last_hidden_state");
+    output.pooler_output = single(outputs, "pooler_output");
+    output.hidden_states = field(outputs, "hidden_states");
+    output.attentions = field(outputs, "attentions");
+    return output;
+  }
+  torch::Tensor feature_map(const BaseModelOutputWithPooling& output,
+                            const torch::Tensor& /*pixel_values*/) const override {
+    if (output.last_hidden_state.dim() == 4) return output.last_hidden_state;
+    throw UsageError("export",
+                     class_name(),
+                     "a model whose last_hidden_state is a map [B, C, H, W]",
+                     describe_tensor(output.last_hidden_state),
+                     "Use its backbone, or the checkpoint's folder");
+  }
+};
+
+class ScriptedBackbone : public ScriptedModel<BackboneImpl> {
+ public:
+  using ScriptedModel::ScriptedModel;
+  BackboneOutput forward(const torch::Tensor& pixel_values,
+                         const ForwardOptions& options) override {
+    const auto outputs = run(pixel_values, options);
+    BackboneOutput output;
+    output.feature_maps = field(outputs, "feature_maps");
+    output.hidden_states = field(outputs, "hidden_states");
+    output.attentions = field(outputs, "attentions");
+    return output;
+  }
+  std::vector<int64_t> channels() const override {
+    throw UsageError("export", class_name(), "a model from a folder", "an exported file");
+  }
+};
+
+// Throws unless the file gives `output` and takes pictures only.
+void check_kind(const ExportedModel& exported, const char* task, const char* output) {
+  const auto& description = exported.description;
+  const bool pictures =
+      description.inputs.size() == 1 && description.inputs.front().shape.size() == 4;
+  const bool gives =
+      std::any_of(description.outputs.begin(), description.outputs.end(), [&](const auto& name) {
+        return name == output || name.rfind(std::string(output) + ".", 0) == 0;
+      });
+  if (pictures && gives) return;
+  throw CheckpointError("export",
+                        "exported model",
+                        std::string(task) + " with the output " + output,
+                        printable(description.class_name));
+}
+
+}  // namespace
+
+std::shared_ptr<PretrainedModelImpl> scripted_model(ExportedModel exported) {
+  return std::make_shared<ScriptedAny>(std::move(exported));
+}
+
+ImageClassifier scripted_image_classifier(ExportedModel exported) {
+  check_kind(exported, "a classifier of images", "logits");
+  return std::make_shared<ScriptedClassifier>(std::move(exported));
+}
+
+VisionModel scripted_vision_model(ExportedModel exported) {
+  check_kind(exported, "a model of images", "last_hidden_state");
+  return std::make_shared<ScriptedVisionModel>(std::move(exported));
+}
+
+Backbone scripted_backbone(ExportedModel exported) {
+  check_kind(exported, "a backbone", "feature_maps");
+  return std::make_shared<ScriptedBackbone>(std::move(exported));
+}
+
+}  // namespace vizoo

@@ -1,0 +1,307 @@
+#include "vizoo/export/torchscript.h"
+
+#include <torch/csrc/jit/serialization/export.h>
+#include <torch/csrc/jit/serialization/import.h>
+#include <torch/version.h>
+
+#include <algorithm>
+#include <exception>
+#include <set>
+
+#include "vizoo/core/error.h"
+#include "vizoo/export/trace.h"
+#include "vizoo/hub/registry.h"
+#include "vizoo/hub/save_pretrained.h"
+#include "vizoo/io/file.h"
+#include "vizoo/ops/ops.h"
+
+namespace vizoo {
+namespace {
+
+constexpr const char* kTracedMethod = "traced_forward";
+constexpr const char* kAssertion = "AssertionError: ";
+
+// Whether `name` is the output `wanted` or a part of it.
+bool is_part_of(const std::string& name, const std::string& wanted) {
+  return name == wanted || name.rfind(wanted + ".", 0) == 0;
+}
+
+// Whether one of the outputs, or a part of one, is called `field`.
+bool wants(const std::vector<std::string>& outputs, const std::string& field) {
+  return std::any_of(outputs.begin(), outputs.end(), [&](const std::string& name) {
+    return ("." + name + ".").find("." + field + ".") != std::string::npos;
+  });
+}
+
+ForwardOptions forward_options(const ExportOptions& options) {
+  ForwardOptions forward;
+  if (wants(options.outputs(), "hidden_states") ||
+      wants(options.outputs(), "reshaped_hidden_states")) {
+    forward.output_hidden_states(true);
+  }
+  if (wants(options.outputs(), "attentions") || wants(options.outputs(), "cross_attentions")) {
+    forward.output_attentions(true);
+  }
+  return forward;
+}
+
+// The outputs that were asked for, in the order of the model.
+NamedTensors select_outputs(const NamedTensors& all, const ExportOptions& options) {
+  if (options.outputs().empty()) return all;
+  std::string known;
+  for (const auto& [name, tensor] : all) known += (known.empty() ? "" : ", ") + name;
+  std::set<std::string> chosen;
+  for (const auto& wanted : options.outputs()) {
+    const auto before = chosen.size();
+    for (const auto& [name, tensor] : all) {
+      if (is_part_of(name, wanted)) chosen.insert(name);
+    }
+    if (chosen.size() == before) {
+      throw UsageError("export", "outputs", "some of " + known, quote(wanted));
+    }
+  }
+  NamedTensors selected;
+  for (const auto& output : all) {
+    if (chosen.count(output.first) != 0) selected.push_back(output);
+  }
+  return selected;
+}
+
+// An assertion in TorchScript that a tensor has the sizes that do not vary.
+std::string size_check(const ExportInput& input) {
+  const auto name = input.argument();
+  std::string condition = name + ".dim() == " + std::to_string(input.shape.size());
+  std::string expected;
+  for (std::size_t i = 0; i < input.shape.size(); ++i) {
+    if (i > 0) expected += ", ";
+    if (const auto* fixed = std::get_if<int64_t>(&input.shape[i])) {
+      condition += " and " + name + ".size(" + std::to_string(i) + ") == " + std::to_string(*fixed);
+      expected += std::to_string(*fixed);
+    } else {
+      expected += std::get<std::string>(input.shape[i]);
+    }
+  }
+  return "    assert " + condition + ", \"[model] " + input.name + ": expected [" + expected +
+         "], got {}.\".format(" + name + ".size())\n";
+}
+
+// `forward` in TorchScript: checks the sizes, runs what was traced, and names the outputs.
+std::string forward_source(const ExportDescription& description) {
+  std::string parameters;
+  std::string arguments;
+  std::string checks;
+  for (const auto& input : description.inputs) {
+    parameters += ", " + input.argument() + ": Tensor";
+    arguments += (arguments.empty() ? "" : ", ") + input.argument();
+    checks += size_check(input);
+  }
+  const auto call = std::string("self.") + kTracedMethod + "(" + arguments + ")";
+  std::string type;
+  std::string result;
+  if (description.format == ExportFormat::tuple) {
+    for (std::size_t i = 0; i < description.outputs.size(); ++i) {
+      type += i == 0 ? "Tensor" : ", Tensor";
+    }
+    type = "Tuple[" + type + "]";
+    result = "    return " + call + "\n";
+  } else {
+    type = "Dict[str, Tensor]";
+    std::string items;
+    for (std::size_t i = 0; i < description.outputs.size(); ++i) {
+      items += (i == 0 ? "\"" : ", \"") + description.outputs[i] + "\": outputs[" +
+               std::to_string(i) + "]";
+    }
+    result = "    outputs = " + call + "\n    return {" + items + "}\n";
+  }
+  return "def forward(self" + parameters + ") -> " + type + ":\n" + checks + result;
+}
+
+// Puts a model into evaluation mode, and back.
+class EvaluationMode {
+ public:
+  explicit EvaluationMode(PretrainedModelImpl& model)
+      : model_(model), was_training_(model.is_training()) {
+    model_.eval();
+  }
+  ~EvaluationMode() { model_.train(was_training_); }
+  EvaluationMode(const EvaluationMode&) = delete;
+  EvaluationMode& operator=(const EvaluationMode&) = delete;
+
+ private:
+  PretrainedModelImpl& model_;
+  bool was_training_;
+};
+
+// As the model's parameters are: on their device, floats in their dtype.
+NamedArguments like_parameters(NamedArguments arguments, const PretrainedModelImpl& model) {
+  const auto parameters = model.parameters();
+  if (parameters.empty()) return arguments;
+  const auto& like = parameters.front();
+  for (auto& [name, tensor] : arguments) {
+    tensor = tensor.to(like.device(),
+                       tensor.is_floating_point() ? like.scalar_type() : tensor.scalar_type());
+  }
+  return arguments;
+}
+
+NamedArguments arguments_to_trace(const PretrainedModelImpl& model, const NamedArguments& given) {
+  if (!given.empty()) return given;
+  return make_arguments(usual_inputs(model), usual_sizes(model));
+}
+
+std::vector<std::string> names_of(const NamedTensors& tensors) {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : tensors) names.push_back(name);
+  return names;
+}
+
+NamedTensors call(PretrainedModelImpl& model,
+                  const NamedArguments& arguments,
+                  const ExportOptions& options) {
+  return select_outputs(model.call_named(options.method(), arguments, forward_options(options)),
+                        options);
+}
+
+}  // namespace
+
+ExportedModel export_torchscript(PretrainedModelImpl& model,
+                                 const NamedArguments& example_inputs,
+                                 const ExportOptions& options) {
+  const auto arguments = like_parameters(arguments_to_trace(model, example_inputs), model);
+  const auto flags = flags_of(arguments);
+  ExportedModel exported;
+  auto& description = exported.description;
+  description.class_name = model.class_name();
+  description.model_type = find_model(model.class_name()).model_type;
+  description.vizoo_version = ops::version();
+  description.libtorch_version = TORCH_VERSION;
+  description.method = options.method();
+  description.format = options.format();
+  description.inputs = inputs_of(model, arguments);
+  sizes_of(description.inputs, arguments);  // throws
+  for (const auto& [name, flag] : flags) description.flags[name] = flag.item<bool>();
+
+  const EvaluationMode evaluation(model);
+  const torch::NoGradGuard no_grad;
+  std::vector<torch::Tensor> inputs;
+  std::vector<std::string> input_names;
+  for (const auto& input : description.inputs) {
+    inputs.push_back(arguments.at(input.name).detach());
+    input_names.push_back(input.argument());
+  }
+  const auto forward = [&](const std::vector<torch::Tensor>& tensors) {
+    auto named = flags;
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+      named[description.inputs[i].name] = tensors[i];
+    }
+    const auto outputs = call(model, named, options);
+    description.outputs = names_of(outputs);
+    std::vector<torch::Tensor> values;
+    for (const auto& [name, tensor] : outputs) values.push_back(tensor);
+    return values;
+  };
+  exported.module = trace_module(
+      model, "vizoo." + description.class_name, kTracedMethod, inputs, input_names, forward);
+  exported.module.define(forward_source(description));
+  description.ops = ops_of(exported.module, kTracedMethod, "vizoo");
+  exported.files["config.json"] = config_json_text(model);
+  return exported;
+}
+
+void save_torchscript(const ExportedModel& exported, const std::filesystem::path& path) {
+  torch::jit::ExtraFilesMap extra(exported.files.begin(), exported.files.end());
+  extra["vizoo.json"] = to_json(exported.description).dump(2) + "\n";
+  write_file_atomically(path, [&](FileWriter& file) {
+    // The archive writer is C code underneath, through which no exception may pass.
+    std::exception_ptr problem;
+    const auto write = [&](const void* data, std::size_t size) -> std::size_t {
+      if (problem) return 0;
+      try {
+        file.write(data, size);
+        return size;
+      } catch (...) {
+        problem = std::current_exception();
+        return 0;
+      }
+    };
+    try {
+      torch::jit::ExportModule(exported.module, write, extra);
+    } catch (const c10::Error&) {
+      if (!problem) throw;
+    }
+    if (problem) std::rethrow_exception(problem);
+  });
+}
+
+ExportedModel load_torchscript(const std::filesystem::path& path, const ScriptOptions& options) {
+  ExportedModel exported;
+  exported.description = read_export_description(path);
+  if (!options.trust_code()) {
+    throw UsageError("export",
+                     printable(path.string()),
+                     "trust_code (--trust-code)",
+                     "none",
+                     "A TorchScript file is code that runs when it is loaded");
+  }
+  check_export_ops(exported.description, path.string());
+  exported.files = read_export_files(path);
+  try {
+    exported.module = torch::jit::load(path.string(), options.device());
+  } catch (const c10::Error& error) {
+    const std::string text = error.what_without_backtrace();
+    throw CheckpointError("export",
+                          printable(path.string()),
+                          "a whole TorchScript file",
+                          quote(text.substr(0, text.find('\n'))));
+  }
+  exported.module.eval();
+  return exported;
+}
+
+NamedTensors run_torchscript(const ExportedModel& exported, const NamedArguments& arguments) {
+  const auto& description = exported.description;
+  std::string known;
+  torch::jit::Stack stack;
+  std::size_t used = 0;
+  for (const auto& input : description.inputs) {
+    known += (known.empty() ? "" : ", ") + input.name;
+    const auto found = arguments.find(input.name);
+    if (found == arguments.end()) continue;
+    stack.emplace_back(found->second);
+    ++used;
+  }
+  for (const auto& [name, tensor] : flags_of(arguments)) {
+    const auto found = description.flags.find(name);
+    if (found == description.flags.end() || found->second != tensor.item<bool>()) {
+      throw UsageError("export", "arguments", "the flags that the file was made with", quote(name));
+    }
+    ++used;
+  }
+  if (used != arguments.size() || stack.size() != description.inputs.size()) {
+    std::string got;
+    for (const auto& [name, tensor] : arguments) got += (got.empty() ? "" : ", ") + name;
+    throw UsageError("export", "arguments", known, quote(got));
+  }
+  c10::IValue result;
+  try {
+    auto module = exported.module;  // a handle; forward is not const
+    result = module.forward(std::move(stack));
+  } catch (const std::exception& error) {
+    // `Traceback ... AssertionError: [model] pixel_values: expected ..., got ....`
+    const std::string text = error.what();
+    const auto found = text.find(kAssertion);
+    if (found == std::string::npos) throw;
+    const auto line = text.substr(found + std::string(kAssertion).size());
+    throw ShapeError(line.substr(0, line.find('\n')));
+  }
+  NamedTensors outputs;
+  for (std::size_t i = 0; i < description.outputs.size(); ++i) {
+    const auto& name = description.outputs[i];
+    const auto value = description.format == ExportFormat::tuple ? result.toTupleRef().elements()[i]
+                                                                 : result.toGenericDict().at(name);
+    outputs.emplace_back(name, value.toTensor());
+  }
+  return outputs;
+}
+
+}  // namespace vizoo

@@ -1,0 +1,319 @@
+// Every class of the registry, exported, loaded and run at other sizes.
+#include "vizoo/export/torchscript.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "test/support/catch.h"
+#include "test/support/temporary_folder.h"
+#include "test/support/tensor_file.h"
+#include "vizoo/core/error.h"
+#include "vizoo/hub/from_pretrained.h"
+#include "vizoo/io/file.h"
+
+namespace vizoo {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A stored case of the parity tests that is a plain forward in evaluation mode.
+struct Case {
+  fs::path folder;
+  std::shared_ptr<PretrainedModelImpl> model;
+  NamedArguments arguments;
+  ExportOptions options;
+};
+
+Case load_case(const fs::path& folder, const Json& stored) {
+  Case one;
+  one.folder = folder;
+  const auto& options = stored["options"];
+  one.model =
+      load_pretrained(find_model(stored["class"].get<std::string>()),
+                      folder,
+                      LoadOptions().model_args(options.value("model_args", Json::object()).dump()));
+  one.arguments = test::read_tensors(folder / stored["inputs"].get<std::string>());
+  one.arguments.erase("cotangent");
+  one.options.method(options.value("method", "forward"));
+  return one;
+}
+
+std::vector<fs::path> exportable_cases() {
+  std::vector<fs::path> folders;
+  for (const auto& entry : fs::recursive_directory_iterator("test/fixtures")) {
+    if (entry.path().filename() != "case.json") continue;
+    const auto options = read_json_file(entry.path())["options"];
+    if (options.value("train_mode", false) || options.value("method", "forward") != "forward") {
+      continue;
+    }
+    folders.push_back(entry.path().parent_path());
+  }
+  std::sort(folders.begin(), folders.end());
+  return folders;
+}
+
+// Classes without a stored case, small, with their usual inputs.
+std::vector<Case> perceiver_heads() {
+  const auto core = Json::parse(R"({"num_latents": 4, "d_latents": 16,
+      "num_self_attends_per_block": 1, "num_self_attention_heads": 2,
+      "num_cross_attention_heads": 1, "initializer_range": 0.3})");
+  const std::pair<const char*, const char*> heads[] = {
+      {"PerceiverForMaskedLM", R"({"d_model": 16, "max_position_embeddings": 24})"},
+      {"PerceiverForSequenceClassification", R"({"d_model": 16, "max_position_embeddings": 24})"},
+      {"PerceiverForImageClassificationLearned", R"({"image_size": 24})"},
+      {"PerceiverForImageClassificationFourier", R"({})"},
+      {"PerceiverForImageClassificationConvProcessing", R"({})"},
+      {"PerceiverForOpticalFlow", R"({"d_model": 322, "train_size": [10, 14]})"},
+      {"PerceiverForMultimodalAutoencoding", R"({"d_model": 704, "num_frames": 3,
+          "audio_samples_per_frame": 20, "samples_per_patch": 4, "image_size": 16,
+          "output_shape": [1, 3, 16, 16], "output_num_channels": 16,
+          "_label_trainable_num_channels": 12})"}};
+  std::vector<Case> cases;
+  for (const auto& [class_name, json] : heads) {
+    auto config = core;
+    config.update(Json::parse(json));
+    Case one;
+    one.folder = class_name;
+    torch::manual_seed(3);
+    one.model = find_model(class_name).make(config, class_name);
+    auto sizes = usual_sizes(*one.model);
+    sizes["height"] = 20;
+    sizes["width"] = 28;
+    one.arguments = make_arguments(usual_inputs(*one.model), sizes);
+    cases.push_back(std::move(one));
+  }
+  return cases;
+}
+
+std::vector<Case> all_cases() {
+  auto cases = perceiver_heads();
+  for (const auto& folder : exportable_cases()) {
+    cases.push_back(load_case(folder, read_json_file(folder / "case.json")));
+  }
+  return cases;
+}
+
+std::string message(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST_CASE("every class is exported, and the file agrees at other sizes", "[export]") {
+  const test::TemporaryFolder folder;
+  const auto path = folder.path() / "model.pt";
+  std::set<std::string> seen;
+  for (const auto& one : all_cases()) {
+    CAPTURE(one.folder.string());
+    seen.insert(one.model->class_name());
+    const auto exported = export_torchscript(*one.model, one.arguments, one.options);
+    save_torchscript(exported, path);
+    const auto loaded = load_torchscript(path, ScriptOptions().trust_code(true));
+    CHECK(check_export(loaded, *one.model, one.arguments) <= 1e-3);  // throws by its own rule
+    CHECK(loaded.description.class_name == one.model->class_name());
+
+    // Names and values of the parameters.
+    std::set<std::string> names;
+    for (const auto& parameter : loaded.module.named_parameters()) names.insert(parameter.name);
+    std::set<std::string> expected;
+    for (const auto& parameter : one.model->named_parameters()) expected.insert(parameter.key());
+    CHECK(names == expected);
+  }
+  for (const auto& entry : registry()) {
+    CAPTURE(entry.class_name);
+    CHECK(seen.count(entry.class_name) == 1);
+  }
+}
+
+TEST_CASE("an exported model learns as the model does", "[export]") {
+  for (const auto& one : all_cases()) {
+    CAPTURE(one.folder.string());
+    const auto exported = export_torchscript(*one.model, one.arguments, one.options);
+    // One scalar of all that the output is.
+    const auto scalar = [](const NamedTensors& outputs) {
+      torch::Tensor sum = torch::zeros({});
+      for (const auto& [name, tensor] : outputs) {
+        if (!tensor.requires_grad()) continue;
+        const auto weights = torch::linspace(-1, 1, tensor.numel()).view(tensor.sizes());
+        sum = sum + (tensor.to(torch::kFloat32) * weights).sum();
+      }
+      return sum;
+    };
+    const auto gradients = [&](const std::function<NamedTensors()>& forward) {
+      for (auto& parameter : one.model->parameters()) parameter.mutable_grad().reset();
+      torch::manual_seed(4);
+      scalar(forward()).backward();
+      std::map<std::string, torch::Tensor> found;
+      for (const auto& parameter : one.model->named_parameters()) {
+        const auto& gradient = parameter.value().grad();
+        if (gradient.defined()) found[parameter.key()] = gradient.clone();
+      }
+      return found;
+    };
+    one.model->eval();
+    auto arguments = one.arguments;
+    const auto theirs = gradients([&] { return one.model->forward_named(arguments, {}); });
+    // Parameters are shared: the file's gradients arrive at the model's.
+    // TorchScript optimises what it has run: only the third time is as it stays.
+    for (int i = 0; i < 2; ++i) run_torchscript(exported, arguments);
+    const auto ours = gradients([&] { return run_torchscript(exported, arguments); });
+    double scale = 0.0;
+    for (const auto& [name, gradient] : theirs) {
+      scale = std::max(scale, gradient.abs().max().item<double>());
+    }
+    REQUIRE(scale > 0.0);
+    for (const auto& [name, gradient] : theirs) {
+      CAPTURE(name);
+      if (gradient.abs().max().item<double>() == 0.0 && ours.count(name) == 0) continue;
+      REQUIRE(ours.count(name) == 1);
+      CHECK((ours.at(name) - gradient).abs().max().item<double>() <= 2e-5 * scale);
+    }
+  }
+}
+
+Case convnext() {
+  for (const auto& source : exportable_cases()) {
+    const auto stored = read_json_file(source / "case.json");
+    if (stored["class"] == "ConvNextForImageClassification") return load_case(source, stored);
+  }
+  FAIL("no stored case of ConvNextForImageClassification");
+  return {};
+}
+
+TEST_CASE("outputs are chosen, and come as a tuple or a dict", "[export]") {
+  auto one = convnext();
+  one.arguments.erase("labels");
+  const auto expected =
+      one.model->forward_named(one.arguments, ForwardOptions().output_hidden_states(true));
+  for (const auto format : {ExportFormat::tuple, ExportFormat::dict}) {
+    const auto exported =
+        export_torchscript(*one.model,
+                           one.arguments,
+                           ExportOptions().outputs({"hidden_states", "logits"}).format(format));
+    const auto outputs = run_torchscript(exported, one.arguments);
+    REQUIRE(outputs.size() == expected.size());
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      CHECK(outputs[i].first == expected[i].first);
+      CHECK(torch::allclose(outputs[i].second, expected[i].second, 1e-5, 1e-6));
+    }
+    auto module = exported.module;
+    const auto result = module.forward({one.arguments.at("pixel_values")});
+    CHECK((format == ExportFormat::tuple ? result.isTuple() : result.isGenericDict()));
+  }
+  CHECK(message([&] {
+          export_torchscript(*one.model, one.arguments, ExportOptions().outputs({"logit"}));
+        }) == "[export] outputs: expected some of logits, got \"logit\".");
+  CHECK(message([&] {
+          export_torchscript(*one.model, one.arguments, ExportOptions().method("get_features"));
+        }).find("expected one of the methods forward") != std::string::npos);
+  CHECK(message([&] {
+          export_torchscript(*one.model, {{"pixels", torch::zeros({1})}});
+        }) ==
+        "[export] ConvNextForImageClassification: expected the arguments pixel_values, labels, got "
+        "\"pixels\".");
+}
+
+TEST_CASE("a size that an exported model cannot vary is refused", "[export]") {
+  const auto config = Json::parse(R"({"image_size": 64, "hidden_sizes": [16, 24, 32],
+      "num_attention_heads": [2, 3, 4], "key_dim": [8, 8, 8], "depths": [1, 1, 1]})");
+  const auto model = find_model("LevitForImageClassification").make(config, "config");
+  const auto exported = export_torchscript(*model);
+  const auto run = [&](at::IntArrayRef shape) {
+    return message([&] { run_torchscript(exported, {{"pixel_values", torch::zeros(shape)}}); });
+  };
+  CHECK(run({3, 3, 64, 64}).empty());
+  CHECK(run({1, 3, 96, 96}) ==
+        "[model] pixel_values: expected [batch, 3, 64, 64], got [1, 3, 96, 96].");
+  CHECK(run({3, 64, 64}) == "[model] pixel_values: expected [batch, 3, 64, 64], got [3, 64, 64].");
+  CHECK(message([&] { run_torchscript(exported, {}); }) ==
+        "[export] arguments: expected pixel_values, got \"\".");
+  CHECK(message([&] {
+          export_torchscript(*model, {{"pixel_values", torch::zeros({1, 3, 32, 32})}});
+        }) == "[export] pixel_values: expected [batch, 3, 64, 64], got Float [1, 3, 32, 32].");
+}
+
+TEST_CASE("a class without usual inputs asks for them", "[export]") {
+  const auto model = find_model("PerceiverModel")
+                         .make(Json::parse(R"({"d_model": 8,
+      "num_latents": 2, "d_latents": 8, "num_self_attends_per_block": 1,
+      "num_self_attention_heads": 1, "num_cross_attention_heads": 1})"),
+                               "config");
+  CHECK(message([&] { export_torchscript(*model); }) ==
+        "[export] PerceiverModel: expected example inputs, got none. What it takes depends on how "
+        "it was put together.");
+}
+
+TEST_CASE("training goes on where it was after an export", "[export]") {
+  const auto one = convnext();
+  one.model->train();
+  export_torchscript(*one.model, one.arguments);
+  CHECK(one.model->is_training());
+}
+
+TEST_CASE("files that are no exported models are refused", "[export]") {
+  const test::TemporaryFolder folder;
+  const auto path = folder.path() / "model.pt";
+  auto one = convnext();
+  one.arguments.erase("labels");
+  const auto exported = export_torchscript(*one.model, one.arguments);
+  save_torchscript(exported, path);
+  const auto load = [&](const fs::path& file) {
+    return message([&] { load_torchscript(file, ScriptOptions().trust_code(true)); });
+  };
+  CHECK(load(path).empty());
+  CHECK(message([&] { load_torchscript(path); }) ==
+        "[export] " + path.string() +
+            ": expected trust_code (--trust-code), got none. A TorchScript file is code that runs "
+            "when it is loaded.");
+  const auto whole = read_file(path, 1U << 30U);
+  const auto damaged = folder.path() / "damaged.pt";
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{10}, whole.size() / 3, whole.size() - 1}) {
+    write_file_atomically(damaged, whole.substr(0, size));
+    CAPTURE(size);
+    CHECK(load(damaged).find("damaged.pt") != std::string::npos);
+  }
+  write_file_atomically(damaged, "not an archive at all, but long enough to be one of them");
+  CHECK(load(damaged).find("damaged.pt") != std::string::npos);
+  // TorchScript of somebody else's.
+  torch::jit::Module other("Other");
+  other.define("def forward(self, x: Tensor) -> Tensor:\n    return x + 1\n");
+  other.save(damaged.string());
+  CHECK(load(damaged) == "[export] " + damaged.string() +
+                             ": expected a TorchScript file that vizoo export made, got another "
+                             "archive. Other TorchScript files are run with LibTorch itself.");
+  // What was there stays if the new file cannot be written.
+  CHECK(message([&] { save_torchscript(exported, folder.path() / "none" / "model.pt"); }) != "");
+  CHECK(read_file(path, 1U << 30U) == whole);
+}
+
+TEST_CASE("an op that is not there is named with its library", "[export]") {
+  ExportDescription description;
+  description.vizoo_version = "9.9";
+  description.ops = {"vizoo::na2d", "vizoo::na5d"};
+  CHECK(message([&] { check_export_ops(description, "model.pt"); })
+            .find("[export] model.pt: expected the op vizoo::na5d of libvizoo_ops.so 9.9, got "
+                  "vizoo ") == 0);
+}
+
+TEST_CASE("a description is read back as it was written", "[export]") {
+  const auto one = convnext();
+  const auto description = export_torchscript(*one.model, one.arguments).description;
+  const auto json = to_json(description);
+  CHECK(to_json(export_description_from_json(json, "x")) == json);
+  for (const char* key : {"class_name", "ops", "inputs", "format", "output_format", "outputs"}) {
+    auto broken = json;
+    broken[key] = 7.5;
+    CAPTURE(key);
+    CHECK_THROWS_AS(export_description_from_json(broken, "x"), CheckpointError);
+    broken.erase(key);
+    CHECK_THROWS_AS(export_description_from_json(broken, "x"), CheckpointError);
+  }
+}
+
+}  // namespace
+}  // namespace vizoo
