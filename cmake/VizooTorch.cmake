@@ -4,16 +4,24 @@
 #   vizoo::torch_cuda   besides it libtorch_cuda, libc10_cuda and the CUDA runtime (VIZOO_CUDA=ON)
 #
 # The root is the folder that holds include/ and lib/: an unpacked LibTorch zip, or the `torch`
-# folder of the Python wheel. It is looked for in VIZOO_TORCH_ROOT, CMAKE_PREFIX_PATH (the wheel's
-# `torch.utils.cmake_prefix_path` works too) and, when vizoo itself is built, in .venv.
+# folder of the Python wheel. It is looked for in VIZOO_TORCH_ROOT, Torch_DIR, CMAKE_PREFIX_PATH
+# (variable and environment; the wheel's `torch.utils.cmake_prefix_path` works too), then in
+# VIZOO_TORCH_DEFAULT_ROOT, which an installed vizoo sets, and, when vizoo itself is built, .venv.
+#
+# If there is none that will do, VIZOO_TORCH_PROBLEM says so and there are no targets.
 #
 # find_package(Torch) is not used: the wheel's package demands the CUDA toolkit even for a CPU
 # program, and it overwrites CMAKE_CUDA_ARCHITECTURES.
 
 set(VIZOO_TORCH_ROOT "" CACHE PATH "Folder of LibTorch that holds include/ and lib/")
+set(VIZOO_TORCH_PROBLEM "")
 
 set(_vizoo_torch_hints ${VIZOO_TORCH_ROOT})
-foreach(_prefix IN LISTS CMAKE_PREFIX_PATH)
+if(Torch_DIR)  # <root>/share/cmake/Torch
+  list(APPEND _vizoo_torch_hints "${Torch_DIR}/../../..")
+endif()
+string(REPLACE ":" ";" _vizoo_environment_prefixes "$ENV{CMAKE_PREFIX_PATH}")
+foreach(_prefix IN LISTS CMAKE_PREFIX_PATH _vizoo_environment_prefixes)
   # <root>, <root>/share/cmake (what the wheel calls cmake_prefix_path), <root>/share/cmake/Torch
   list(APPEND _vizoo_torch_hints "${_prefix}" "${_prefix}/../.." "${_prefix}/../../..")
 endforeach()
@@ -25,21 +33,28 @@ if(PROJECT_NAME STREQUAL "vizoo" AND PROJECT_SOURCE_DIR)
   list(APPEND _vizoo_torch_hints ${_vizoo_torch_wheels})
 endif()
 
-find_path(VIZOO_TORCH_INCLUDE_DIR torch/csrc/api/include/torch/version.h
+# One that was found earlier and is gone is looked for again.
+set(_vizoo_torch_header torch/csrc/api/include/torch/version.h)
+if(VIZOO_TORCH_INCLUDE_DIR AND NOT EXISTS "${VIZOO_TORCH_INCLUDE_DIR}/${_vizoo_torch_header}")
+  unset(VIZOO_TORCH_INCLUDE_DIR CACHE)
+endif()
+find_path(VIZOO_TORCH_INCLUDE_DIR ${_vizoo_torch_header}
           HINTS ${_vizoo_torch_hints} PATH_SUFFIXES include NO_DEFAULT_PATH)
-find_path(VIZOO_TORCH_INCLUDE_DIR torch/csrc/api/include/torch/version.h)
+find_path(VIZOO_TORCH_INCLUDE_DIR ${_vizoo_torch_header})
 if(NOT VIZOO_TORCH_INCLUDE_DIR)
-  message(FATAL_ERROR
-    "LibTorch was not found. Run scripts/setup.sh, or give its folder: "
-    "-DCMAKE_PREFIX_PATH=/path/to/libtorch (with Python: "
-    "python -c 'import torch; print(torch.utils.cmake_prefix_path)').")
+  set(VIZOO_TORCH_PROBLEM
+    "LibTorch was not found. Give its folder: -DCMAKE_PREFIX_PATH=/path/to/libtorch (with Python: \
+python -c 'import torch; print(torch.utils.cmake_prefix_path)').")
+  return()
 endif()
 get_filename_component(VIZOO_TORCH_FOUND_ROOT "${VIZOO_TORCH_INCLUDE_DIR}" DIRECTORY)
 set(VIZOO_TORCH_LIBRARY_DIR "${VIZOO_TORCH_FOUND_ROOT}/lib")
 foreach(_library torch_cpu c10)
   if(NOT EXISTS "${VIZOO_TORCH_LIBRARY_DIR}/lib${_library}.so")
-    message(FATAL_ERROR "LibTorch in ${VIZOO_TORCH_FOUND_ROOT} has no lib/lib${_library}.so. "
-                        "Only shared builds of LibTorch are supported.")
+    set(VIZOO_TORCH_PROBLEM
+      "LibTorch in ${VIZOO_TORCH_FOUND_ROOT} has no lib/lib${_library}.so. Only shared builds of \
+LibTorch are supported.")
+    return()
   endif()
 endforeach()
 
@@ -57,17 +72,20 @@ foreach(_line IN LISTS _vizoo_torch_version_lines)
 endforeach()
 string(REGEX REPLACE "\\.$" "" VIZOO_TORCH_VERSION "${VIZOO_TORCH_VERSION}")
 if(VIZOO_TORCH_VERSION VERSION_LESS 2.5)
-  message(FATAL_ERROR "LibTorch ${VIZOO_TORCH_VERSION} in ${VIZOO_TORCH_FOUND_ROOT} is too old: "
-                      "vizoo needs 2.5 or later and is tested with 2.11.0.")
+  set(VIZOO_TORCH_PROBLEM
+    "LibTorch ${VIZOO_TORCH_VERSION} in ${VIZOO_TORCH_FOUND_ROOT} is too old: vizoo needs 2.5 or \
+later and is tested with 2.11.0.")
+  return()
 endif()
-message(STATUS "LibTorch ${VIZOO_TORCH_VERSION}: ${VIZOO_TORCH_FOUND_ROOT}")
 
 # The wheel keeps the CUDA libraries that libtorch_cpu.so itself needs in sibling folders. Its
 # RPATH finds them at run time; the linker has to be told.
 file(GLOB _vizoo_torch_siblings "${VIZOO_TORCH_FOUND_ROOT}/../nvidia/*/lib")
+set(VIZOO_TORCH_SIBLING_DIRS "")
 set(_vizoo_torch_link_options "LINKER:-rpath-link,${VIZOO_TORCH_LIBRARY_DIR}")
 foreach(_folder IN LISTS _vizoo_torch_siblings)
   get_filename_component(_folder "${_folder}" ABSOLUTE)
+  list(APPEND VIZOO_TORCH_SIBLING_DIRS "${_folder}")
   list(APPEND _vizoo_torch_link_options "LINKER:-rpath-link,${_folder}")
 endforeach()
 
@@ -88,7 +106,9 @@ endif()
 
 if(VIZOO_CUDA AND NOT TARGET vizoo::torch_cuda)
   if(NOT EXISTS "${VIZOO_TORCH_LIBRARY_DIR}/libtorch_cuda.so")
-    message(FATAL_ERROR "VIZOO_CUDA=ON, but ${VIZOO_TORCH_LIBRARY_DIR} has no libtorch_cuda.so.")
+    set(VIZOO_TORCH_PROBLEM
+      "VIZOO_CUDA=ON, but ${VIZOO_TORCH_LIBRARY_DIR} has no libtorch_cuda.so.")
+    return()
   endif()
   find_package(CUDAToolkit REQUIRED)
   add_library(vizoo::torch_cuda INTERFACE IMPORTED)

@@ -5,7 +5,8 @@
     model = transformers.DinatForImageClassification.from_pretrained("weights/dinat-digits")
 
 Without an argument the library is what the environment variable VIZOO_OPS_LIBRARY names, else the
-libvizoo_ops.so beside this file. Gradients, autocast and torch.compile work.
+libvizoo_ops.so beside this file or, where an installed vizoo has it, two folders above. Gradients,
+autocast and torch.compile work.
 """
 
 import importlib.machinery
@@ -20,7 +21,9 @@ import torch
 def load(library=None):
     """Loads the ops torch.ops.vizoo.*; nothing happens when they are loaded already."""
     beside = pathlib.Path(__file__).with_name("libvizoo_ops.so")
-    path = pathlib.Path(library or os.environ.get("VIZOO_OPS_LIBRARY") or beside)
+    installed = beside.parent / "../.." / beside.name
+    default = installed if installed.is_file() and not beside.is_file() else beside
+    path = pathlib.Path(library or os.environ.get("VIZOO_OPS_LIBRARY") or default)
     if not path.is_file():
         raise FileNotFoundError(f"[vizoo_natten] library: expected libvizoo_ops.so, got {path}. "
                                 "Give its path, or set VIZOO_OPS_LIBRARY.")

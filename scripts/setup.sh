@@ -78,7 +78,7 @@ missing_packages() {
   # Only a few modules of OpenCV: libopencv-dev would bring 600 MB more.
   for package in ca-certificates nlohmann-json3-dev libcli11-dev catch2 libutf8proc-dev \
     libjpeg-dev libpng-dev zlib1g-dev libopencv-core-dev libopencv-imgcodecs-dev \
-    libopencv-imgproc-dev libopencv-videoio-dev; do
+    libopencv-imgproc-dev libopencv-videoio-dev libcpp-httplib-dev dpkg-dev file; do
     is_installed "$package" || echo "$package"
   done
 }

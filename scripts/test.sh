@@ -45,6 +45,7 @@ if scripts/reference_env.sh; then
   step "Comparing with Transformers on random cases"
   # A fixed seed: two runs of the same commit do the same.
   if ! scripts/parity.sh --cases 10 --tokenizer-cases 4 --clip-strings 500 --seed 1 \
+    --jobs "$(nproc)" \
     --vizoo "$folder/bin/vizoo"; then
     step "scripts/parity.sh failed"
     status=1
@@ -54,5 +55,5 @@ else
   status=1
 fi
 step "Running ctest"
-ctest --test-dir "$folder" --output-on-failure "$@" || status=1
+ctest --test-dir "$folder" --parallel "$(nproc)" --output-on-failure "$@" || status=1
 exit "$status"
