@@ -25,8 +25,17 @@ const std::map<std::string, at::ScalarType>& dtypes() {
 }  // namespace
 
 void add_model_option(CLI::App& command, std::filesystem::path& folder) {
+  const CLI::Validator no_file(
+      [](const std::string& path) -> std::string {
+        std::error_code error;
+        if (!std::filesystem::is_regular_file(path, error)) return "";
+        return "expected a checkpoint's folder, got a file. classify, detect, embed, flow, forward "
+               "and bench run exported models";
+      },
+      "");
   command.add_option("--model", folder, "Folder that save_pretrained wrote")
       ->required()
+      ->check(no_file)
       ->type_name("DIR");
 }
 

@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "common.h"
 #include "vizoo/core/error.h"
+#include "vizoo/export/export_description.h"
 #include "vizoo/hub/checkpoint.h"
 #include "vizoo/hub/from_pretrained.h"
 
@@ -116,7 +117,39 @@ void print(const Json& report, bool with_tensors) {
   }
 }
 
+// What an exported model says about itself; nothing in it is run.
+int inspect_exported(const Options& options) {
+  auto report = to_json(read_export_description(options.folder));
+  auto files = Json::array();
+  for (const auto& [name, content] : read_export_files(options.folder)) files.push_back(name);
+  report["files"] = files;
+  if (options.as_json) {
+    std::cout << report.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+    return kOk;
+  }
+  const auto text = [&](const char* key) { return printable(report[key].get<std::string>()); };
+  std::cout << "exported    " << text("class_name") << ", by vizoo " << text("vizoo_version")
+            << " with LibTorch " << text("libtorch_version") << '\n'
+            << "needs       "
+            << (report["ops"].empty() ? "LibTorch" : text("op_library") + " for ");
+  for (std::size_t i = 0; i < report["ops"].size(); ++i) {
+    std::cout << (i > 0 ? ", " : "") << printable(report["ops"][i].get<std::string>());
+  }
+  std::cout << '\n';
+  for (const auto& input : report["inputs"]) {
+    std::cout << "input       " << printable(input["name"].get<std::string>()) << ' '
+              << printable(input["dtype"].get<std::string>()) << ' ' << input["shape"].dump()
+              << '\n';
+  }
+  for (const auto& output : report["outputs"]) {
+    std::cout << "output      " << printable(output.get<std::string>()) << '\n';
+  }
+  std::cout << "files       " << files.dump() << '\n';
+  return kOk;
+}
+
 int inspect(const Options& options) {
+  if (is_exported_model(options.folder)) return inspect_exported(options);
   auto contents = examine(options);
   if (options.as_json) {
     if (!options.tensors) contents.report.erase("tensors");
@@ -132,11 +165,15 @@ int inspect(const Options& options) {
 }  // namespace
 
 void add_inspect(CLI::App& program, Run& run) {
-  auto* command = program.add_subcommand("inspect", "Show what a checkpoint folder holds");
+  auto* command =
+      program.add_subcommand("inspect", "Show what a checkpoint or an exported model holds");
   auto options = std::make_shared<Options>();
-  command->add_option("folder", options->folder, "Folder that save_pretrained wrote")
+  command
+      ->add_option("folder",
+                   options->folder,
+                   "Folder that save_pretrained wrote, or file that vizoo export made")
       ->required()
-      ->type_name("DIR");
+      ->type_name("DIR|MODEL.pt");
   command->add_option("--class", options->class_name, "Class to build (default: config.json's)")
       ->type_name("NAME");
   command->add_flag("--tensors", options->tensors, "List every tensor");

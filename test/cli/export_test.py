@@ -48,6 +48,22 @@ class Export(ProgramTest):
         self.assertRegex(lines[-1], "^  checked at other sizes: differs by at most ")
         self.assertEqual(self.described(model=CHECKPOINT)["ops"], [])
 
+    def test_a_file_is_inspected(self):
+        described = self.described()
+        result = vizoo("inspect", self.file, "--json")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        inspected = json.loads(result.stdout)
+        self.assertEqual(inspected, {key: described[key] for key in inspected})
+        self.assertLess(set(inspected), set(described))
+        lines = vizoo("inspect", self.file).stdout.splitlines()
+        self.assertRegex(lines[0], "^exported    DinatForImageClassification, by vizoo ")
+        self.assertEqual(lines[1], "needs       libvizoo_ops.so for vizoo::crop_like, vizoo::na2d, "
+                                   "vizoo::pad_to_at_least")
+        self.check_failure(vizoo("fill-mask", "--model", self.file, "[MASK]"), 2,
+                           "[usage] --model: expected a checkpoint's folder, got a file. classify, "
+                           "detect, embed, flow, forward and bench run exported models. "
+                           "vizoo --help lists the commands.")
+
     def test_a_file_answers_as_the_folder(self):
         if not support.WITH_OPENCV:
             self.skipTest("built without OpenCV")

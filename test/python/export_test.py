@@ -134,21 +134,26 @@ class ExportTest(unittest.TestCase):
         described = json.loads(self.vizoo("export", "--model", source, "--class", name, *options,
                                           "--output", exported, "--json"))
         example = example or usual(described["inputs"])
-        module = torch.jit.load(str(exported))
+        forms = [torch.jit.load(str(exported)), torch.jit.freeze(torch.jit.load(str(exported))),
+                 torch.jit.optimize_for_inference(torch.jit.load(str(exported)))]
         flags = {key: torch.tensor(value) for key, value in described["flags"].items()}
         for factors in VARIANTS:
             tensors = vary(described["inputs"], example, factors)
             save_file({**tensors, **flags}, inputs)
             self.vizoo("forward", *model, "--inputs", inputs, "--outputs", outputs)
             expected = load_file(outputs)
-            with torch.no_grad():
-                ours = module(*(tensors[one["name"]] for one in described["inputs"]))
-            self.assertEqual(len(ours), len(described["outputs"]))
-            for key, tensor in zip(described["outputs"], ours, strict=True):
-                theirs = expected[key]
-                self.assertEqual(tensor.shape, theirs.shape, key)
-                bound = TOLERANCE * max(1.0, theirs.abs().max().item())
-                self.assertLessEqual((tensor - theirs).abs().max().item(), bound, key)
+            for form in forms:
+                self.compare(form, tensors, described, expected)
+
+    def compare(self, module, tensors, described, expected):
+        with torch.no_grad():
+            ours = module(*(tensors[one["name"]] for one in described["inputs"]))
+        self.assertEqual(len(ours), len(described["outputs"]))
+        for key, tensor in zip(described["outputs"], ours, strict=True):
+            theirs = expected[key]
+            self.assertEqual(tensor.shape, theirs.shape, key)
+            bound = TOLERANCE * max(1.0, theirs.abs().max().item())
+            self.assertLessEqual((tensor - theirs).abs().max().item(), bound, key)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ torch::jit::Module mirror(const torch::nn::Module& module,
                           const std::string& type_name,
                           const CompilationUnit& unit) {
   torch::jit::Module image(c10::QualifiedName(type_name), unit, /*shouldMangle=*/true);
+  // As every TorchScript module has it: Python's freeze() and train() ask for it.
+  image.register_attribute("training", c10::BoolType::get(), false);
   for (const auto& parameter : module.named_parameters(/*recurse=*/false)) {
     image.register_parameter(parameter.key(), parameter.value(), /*is_buffer=*/false);
   }
@@ -62,7 +64,6 @@ torch::jit::Module trace_module(const torch::nn::Module& model,
                                 const TracedFunction& function) {
   auto image =
       mirror(model, "__torch__." + class_name, std::make_shared<torch::jit::CompilationUnit>());
-  image.eval();
   const auto run = [&](const torch::jit::Stack& stack) {
     std::vector<torch::Tensor> tensors;
     for (const auto& value : stack) tensors.push_back(value.toTensor());
