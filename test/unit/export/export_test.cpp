@@ -236,6 +236,28 @@ TEST_CASE("a size that an exported model cannot vary is refused", "[export]") {
         }) == "[export] pixel_values: expected [batch, 3, 64, 64], got Float [1, 3, 32, 32].");
 }
 
+TEST_CASE("a model that pads small images does so in its file, whatever it was traced with",
+          "[export]") {
+  const auto config = Json::parse(R"({"embed_dim": 16, "depths": [2, 2], "num_heads": [2, 4],
+      "kernel_size": 3, "dilations": [[1, 4], [1, 2]], "num_labels": 5})");
+  torch::manual_seed(5);
+  const auto model = find_model("DinatForImageClassification").make(config, "config");
+  const auto image = [](int64_t height, int64_t width) {
+    return NamedArguments{{"pixel_values", torch::randn({2, 3, height, width})}};
+  };
+  // Windows of 12 x 12 on maps of a quarter of the image: below 48 pixels they are padded.
+  for (const auto& traced : {image(64, 64), image(16, 20)}) {
+    const auto exported = export_torchscript(*model, traced);
+    model->eval();
+    const torch::NoGradGuard no_grad;
+    for (const auto& given : {image(8, 8), image(20, 61), image(64, 48), image(100, 17)}) {
+      const auto expected = model->forward_named(given, {}).front().second;
+      const auto found = run_torchscript(exported, given).front().second;
+      CHECK((found - expected).abs().max().item<double>() <= 1e-5);
+    }
+  }
+}
+
 TEST_CASE("a class without usual inputs asks for them", "[export]") {
   const auto model = find_model("PerceiverModel")
                          .make(Json::parse(R"({"d_model": 8,
