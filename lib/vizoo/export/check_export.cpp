@@ -67,7 +67,6 @@ double check_export(const ExportedModel& exported,
                     PretrainedModelImpl& model,
                     const NamedArguments& example_inputs) {
   const auto& description = exported.description;
-  const torch::NoGradGuard no_grad;
   const bool was_training = model.is_training();
   model.eval();
   const auto parameters = model.parameters();
@@ -86,7 +85,10 @@ double check_export(const ExportedModel& exported,
   auto generator = at::globalContext().defaultGenerator(torch::kCPU);
   const auto random_state = generator.get_state();
   double largest = 0.0;
-  for (const auto& other : other_sizes(sizes)) {
+  const auto others = other_sizes(sizes);
+  for (std::size_t i = 0; i < others.size(); ++i) {
+    const auto& other = others[i];
+    const torch::AutoGradMode gradient_mode(i == 0);  // a file has a form for each
     auto arguments = make_arguments(description.inputs, other);
     std::string text;
     for (auto& [name, tensor] : arguments) {

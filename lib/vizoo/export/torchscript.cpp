@@ -18,7 +18,9 @@
 namespace vizoo {
 namespace {
 
-constexpr const char* kTracedMethod = "traced_forward";
+// Fast, and with gradients: TorchScript differentiates no operation in place.
+constexpr const char* kInferenceMethod = "traced_inference";
+constexpr const char* kTrainingMethod = "traced_training";
 constexpr const char* kAssertion = "AssertionError: ";
 
 // Whether `name` is the output `wanted` or a part of it.
@@ -95,7 +97,11 @@ std::string forward_source(const ExportDescription& description) {
     arguments += (arguments.empty() ? "" : ", ") + input.argument();
     checks += size_check(input);
   }
-  const auto call = std::string("self.") + kTracedMethod + "(" + arguments + ")";
+  const auto call = [&](const char* method) {
+    return std::string("        outputs = self.") + method + "(" + arguments + ")\n";
+  };
+  const auto calls = "    if torch.is_grad_enabled():\n" + call(kTrainingMethod) + "    else:\n" +
+                     call(kInferenceMethod);
   std::string type;
   std::string result;
   if (description.format == ExportFormat::tuple) {
@@ -103,7 +109,7 @@ std::string forward_source(const ExportDescription& description) {
       type += i == 0 ? "Tensor" : ", Tensor";
     }
     type = "Tuple[" + type + "]";
-    result = "    return " + call + "\n";
+    result = calls + "    return outputs\n";
   } else {
     type = "Dict[str, Tensor]";
     std::string items;
@@ -111,7 +117,7 @@ std::string forward_source(const ExportDescription& description) {
       items += (i == 0 ? "\"" : ", \"") + description.outputs[i] + "\": outputs[" +
                std::to_string(i) + "]";
     }
-    result = "    outputs = " + call + "\n    return {" + items + "}\n";
+    result = calls + "    return {" + items + "}\n";
   }
   return "def forward(self" + parameters + ") -> " + type + ":\n" + checks + result;
 }
@@ -182,7 +188,6 @@ ExportedModel export_torchscript(PretrainedModelImpl& model,
   for (const auto& [name, flag] : flags) description.flags[name] = flag.item<bool>();
 
   const EvaluationMode evaluation(model);
-  const torch::NoGradGuard no_grad;
   std::vector<torch::Tensor> inputs;
   std::vector<std::string> input_names;
   for (const auto& input : description.inputs) {
@@ -200,10 +205,15 @@ ExportedModel export_torchscript(PretrainedModelImpl& model,
     for (const auto& [name, tensor] : outputs) values.push_back(tensor);
     return values;
   };
-  exported.module = trace_module(
-      model, "vizoo." + description.class_name, kTracedMethod, inputs, input_names, forward);
+  exported.module = mirror_module(model, "vizoo." + description.class_name);
+  std::set<std::string> ops;
+  for (const bool trainable : {false, true}) {
+    const auto* method = trainable ? kTrainingMethod : kInferenceMethod;
+    add_traced_method(exported.module, method, inputs, input_names, trainable, forward);
+    for (auto& op : ops_of(exported.module, method, "vizoo")) ops.insert(std::move(op));
+  }
   exported.module.define(forward_source(description));
-  description.ops = ops_of(exported.module, kTracedMethod, "vizoo");
+  description.ops.assign(ops.begin(), ops.end());
   exported.files["config.json"] = config_json_text(model);
   return exported;
 }

@@ -56,14 +56,17 @@ class QuietTracer {
 
 }  // namespace
 
-torch::jit::Module trace_module(const torch::nn::Module& model,
-                                const std::string& class_name,
-                                const std::string& method,
-                                const std::vector<torch::Tensor>& inputs,
-                                const std::vector<std::string>& input_names,
-                                const TracedFunction& function) {
-  auto image =
-      mirror(model, "__torch__." + class_name, std::make_shared<torch::jit::CompilationUnit>());
+torch::jit::Module mirror_module(const torch::nn::Module& model, const std::string& class_name) {
+  return mirror(model, "__torch__." + class_name, std::make_shared<torch::jit::CompilationUnit>());
+}
+
+void add_traced_method(torch::jit::Module& module,
+                       const std::string& method,
+                       const std::vector<torch::Tensor>& inputs,
+                       const std::vector<std::string>& input_names,
+                       bool trainable,
+                       const TracedFunction& function) {
+  const torch::AutoGradMode gradient_mode(trainable);
   const auto run = [&](const torch::jit::Stack& stack) {
     std::vector<torch::Tensor> tensors;
     for (const auto& value : stack) tensors.push_back(value.toTensor());
@@ -77,14 +80,13 @@ torch::jit::Module trace_module(const torch::nn::Module& model,
       run,
       [](const torch::Tensor&) { return ""; },
       /*strict=*/true,
-      /*force_outplace=*/true,  // what is changed in place has no gradient in TorchScript
-      &image,
+      /*force_outplace=*/trainable,
+      &module,
       input_names);
   // What C++ code computed to check values, and no output depends on.
   torch::jit::EliminateDeadCode(state->graph);
-  image.type()->addMethod(image._ivalue()->compilation_unit()->create_function(
-      c10::QualifiedName(*image.type()->name(), method), state->graph));
-  return image;
+  module.type()->addMethod(module._ivalue()->compilation_unit()->create_function(
+      c10::QualifiedName(*module.type()->name(), method), state->graph));
 }
 
 std::vector<std::string> ops_of(const torch::jit::Module& module,
