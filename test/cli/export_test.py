@@ -5,7 +5,9 @@ usage: export_test.py PROGRAM ON|OFF      (whether the program was built with Op
 
 import json
 import pathlib
+import resource
 import struct
+import subprocess
 
 import support
 from support import (CHECKPOINT, IMAGES, ProgramTest, read_safetensors, vizoo, write_safetensors)
@@ -157,6 +159,17 @@ class Export(ProgramTest):
         self.folder.chmod(0o700)
         if result.returncode != 0:  # root writes anywhere
             self.assertEqual(self.file.read_bytes(), b"kept")
+        # A disk that is full after 100 kB.
+        self.file.write_bytes(b"kept")
+        result = subprocess.run([support.PROGRAM, "export", "--model", DINAT, "--output", self.file],
+                                capture_output=True, text=True, restore_signals=False, check=False,
+                                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE,
+                                                                      (100_000, 100_000)))
+        self.check_failure(result, 1, f"[checkpoint] {self.file}: expected a file that can be "
+                                      'written, got "File too large". What was there before is '
+                                      "unchanged.")
+        self.assertEqual(self.file.read_bytes(), b"kept")
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["model.pt"])
         missing = self.folder / "none" / "model.pt"
         result = vizoo("export", "--model", DINAT, "--output", missing)
         self.assertEqual((result.returncode, result.stdout), (1, ""))

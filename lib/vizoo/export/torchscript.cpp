@@ -222,23 +222,18 @@ void save_torchscript(const ExportedModel& exported, const std::filesystem::path
   torch::jit::ExtraFilesMap extra(exported.files.begin(), exported.files.end());
   extra["vizoo.json"] = to_json(exported.description).dump(2) + "\n";
   write_file_atomically(path, [&](FileWriter& file) {
-    // The archive writer is C code underneath, through which no exception may pass.
+    // The archive writer is C code underneath, through which no exception may pass; and its
+    // destructor throws if it hears of a failure. So it hears of none.
     std::exception_ptr problem;
-    const auto write = [&](const void* data, std::size_t size) -> std::size_t {
-      if (problem) return 0;
+    const auto write = [&](const void* data, std::size_t size) {
       try {
-        file.write(data, size);
-        return size;
+        if (!problem) file.write(data, size);
       } catch (...) {
         problem = std::current_exception();
-        return 0;
       }
+      return size;
     };
-    try {
-      torch::jit::ExportModule(exported.module, write, extra);
-    } catch (const c10::Error&) {
-      if (!problem) throw;
-    }
+    torch::jit::ExportModule(exported.module, write, extra);
     if (problem) std::rethrow_exception(problem);
   });
 }
