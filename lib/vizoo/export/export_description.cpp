@@ -15,38 +15,26 @@ constexpr const char* kDescriptionFile = "vizoo.json";
 constexpr std::size_t kMaxExtraFile = 64U << 20U;
 constexpr const char* kHint = "Other TorchScript files are run with LibTorch itself";
 
-std::string dtype_name(at::ScalarType type) {
-  switch (type) {
-    case torch::kFloat32:
-      return "float32";
-    case torch::kFloat64:
-      return "float64";
-    case torch::kFloat16:
-      return "float16";
-    case torch::kBFloat16:
-      return "bfloat16";
-    case torch::kInt64:
-      return "int64";
-    case torch::kInt32:
-      return "int32";
-    case torch::kBool:
-      return "bool";
-    default:
-      return c10::toString(type);
+constexpr std::pair<at::ScalarType, const char*> kDtypes[] = {{torch::kFloat32, "float32"},
+                                                              {torch::kFloat64, "float64"},
+                                                              {torch::kFloat16, "float16"},
+                                                              {torch::kBFloat16, "bfloat16"},
+                                                              {torch::kInt64, "int64"},
+                                                              {torch::kInt32, "int32"},
+                                                              {torch::kBool, "bool"}};
+
+std::string dtype_name(at::ScalarType wanted) {
+  for (const auto& [type, name] : kDtypes) {
+    if (type == wanted) return name;
   }
+  return c10::toString(wanted);
 }
 
-at::ScalarType dtype_of(const std::string& name, const std::string& source) {
-  for (const auto type : {torch::kFloat32,
-                          torch::kFloat64,
-                          torch::kFloat16,
-                          torch::kBFloat16,
-                          torch::kInt64,
-                          torch::kInt32,
-                          torch::kBool}) {
-    if (dtype_name(type) == name) return type;
+at::ScalarType dtype_of(const std::string& wanted, const std::string& source) {
+  for (const auto& [type, name] : kDtypes) {
+    if (name == wanted) return type;
   }
-  throw CheckpointError("export", printable(source), "a dtype such as float32", quote(name));
+  throw CheckpointError("export", printable(source), "a dtype such as float32", quote(wanted));
 }
 
 Json shape_json(const std::vector<ExportDimension>& shape) {

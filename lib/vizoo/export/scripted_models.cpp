@@ -1,6 +1,7 @@
 #include "vizoo/export/scripted_models.h"
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include "vizoo/core/error.h"
@@ -26,9 +27,19 @@ std::vector<torch::Tensor> field(const NamedTensors& outputs, const std::string&
   return found;
 }
 
-torch::Tensor single(const NamedTensors& outputs, const std::string& name) {
-  const auto found = field(outputs, name);
-  return found.empty() ? torch::Tensor() : found.front();
+// The outputs as the struct that the model's class returns.
+template <class Output>
+Output output_of(const NamedTensors& outputs) {
+  Output output;
+  Output::fields(output, [&](const char* key, auto& value) {
+    auto found = field(outputs, key);
+    if constexpr (std::is_same_v<std::decay_t<decltype(value)>, torch::Tensor>) {
+      if (!found.empty()) value = std::move(found.front());
+    } else {
+      value = std::move(found);
+    }
+  });
+  return output;
 }
 
 // What all of them share. The file's first input is what images are given as, whatever its name.
@@ -99,14 +110,7 @@ class ScriptedClassifier : public ScriptedModel<ImageClassifierImpl> {
   }
   ImageClassifierOutput forward(const torch::Tensor& pixel_values,
                                 const ForwardOptions& options) override {
-    const auto outputs = run(pixel_values, options);
-    ImageClassifierOutput output;
-    output.logits = single(outputs, "logits");
-    output.cls_logits = single(outputs, "cls_logits");
-    output.distillation_logits = single(outputs, "distillation_logits");
-    output.hidden_states = field(outputs, "hidden_states");
-    output.attentions = field(outputs, "attentions");
-    return output;
+    return output_of<ImageClassifierOutput>(run(pixel_values, options));
   }
 };
 
@@ -115,13 +119,7 @@ class ScriptedVisionModel : public ScriptedModel<VisionModelImpl> {
   using ScriptedModel::ScriptedModel;
   BaseModelOutputWithPooling forward(const torch::Tensor& pixel_values,
                                      const ForwardOptions& options) override {
-    const auto outputs = run(pixel_values, options);
-    BaseModelOutputWithPooling output;
-    output.last_hidden_state = single(outputs, "last_hidden_state");
-    output.pooler_output = single(outputs, "pooler_output");
-    output.hidden_states = field(outputs, "hidden_states");
-    output.attentions = field(outputs, "attentions");
-    return output;
+    return output_of<BaseModelOutputWithPooling>(run(pixel_values, options));
   }
   torch::Tensor feature_map(const BaseModelOutputWithPooling& output,
                             const torch::Tensor& /*pixel_values*/) const override {
@@ -139,12 +137,7 @@ class ScriptedBackbone : public ScriptedModel<BackboneImpl> {
   using ScriptedModel::ScriptedModel;
   BackboneOutput forward(const torch::Tensor& pixel_values,
                          const ForwardOptions& options) override {
-    const auto outputs = run(pixel_values, options);
-    BackboneOutput output;
-    output.feature_maps = field(outputs, "feature_maps");
-    output.hidden_states = field(outputs, "hidden_states");
-    output.attentions = field(outputs, "attentions");
-    return output;
+    return output_of<BackboneOutput>(run(pixel_values, options));
   }
   std::vector<int64_t> channels() const override {
     throw UsageError("export", class_name(), "a model from a folder", "an exported file");
