@@ -18,6 +18,8 @@ the ratio peer / ours within a round (above 1: we are faster). Sections:
     perceiver   the Perceiver's published sizes, two threads, with peak memory: Transformers 4.37.2
     attention   neighborhood attention on CPU: gather composition, dense masked attention, compiled
                 FlexAttention, a plain loop nest, the core's peak, and its share of DiNAT-Mini
+    loader      epochs of training batches from 500x375 JPEGs, two workers: torch's DataLoader with
+                torchvision's transforms
     cold        a fresh process that classifies one image: wall time and peak memory
 
 Needs the reference environment (scripts/reference_env.sh) and a build with benchmarks
@@ -39,7 +41,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".venv-reference" / "bin" / "python"
 PEERS = ROOT / ".venv-reference" / "peers"
 SECTIONS = ("resize", "processor", "tokenizer", "owlv2", "perceiver", "attention", "model",
-            "cold")
+            "loader", "cold")
 LEAST_ROUNDS = 7
 BENCHMARKS = "resample_bench"  # test/bench/resample_bench.cpp
 
@@ -228,6 +230,10 @@ def main():
         from bench import models
 
         sections["model"] = models.bench(options, program)
+    if "loader" in options.sections:
+        from bench import loader
+
+        sections["loader"] = loader.bench(options, find_benchmark)
     if "cold" in options.sections:
         with tempfile.TemporaryDirectory(prefix="vizoo-bench-") as temporary:
             folder = Path(temporary)

@@ -26,7 +26,7 @@ ALLOWED = {
     "hub": ["models", "io"],
     "export": ["hub"],
     "tasks": ["hub", "export", "vision", "text"],
-    "training": ["hub"],
+    "training": ["tasks"],
     "training/data": ["training", "vision", "text"],
 }
 # `apps` and lib/vizoo/vizoo.h, the header that includes all public ones, may include every layer.

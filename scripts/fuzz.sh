@@ -6,7 +6,7 @@
 # Targets: json safetensors safetensors_index tokenizer_files tokenizer_text torch_checkpoint. What
 # is found goes to build-fuzz/findings, the grown corpus to build-fuzz/corpus; the seeds in
 # test/fuzz/corpus are not touched. Needs clang (any from 14 on; CLANGXX names another),
-# nlohmann-json3-dev and libutf8proc-dev.
+# nlohmann-json3-dev, libutf8proc-dev and libssl-dev.
 set -eu
 cd "$(dirname "$0")/.."
 seconds="${1:-60}"
@@ -36,7 +36,7 @@ for source in lib/vizoo/core/*.cpp lib/vizoo/io/*.cpp lib/vizoo/text/*.cpp; do
   fi
 done
 for target in $targets; do
-  "$compiler" $flags -fsanitize=fuzzer "test/fuzz/fuzz_$target.cpp" $objects -lutf8proc \
+  "$compiler" $flags -fsanitize=fuzzer "test/fuzz/fuzz_$target.cpp" $objects -lutf8proc -lcrypto \
     -o "$build/fuzz_$target"
 done
 

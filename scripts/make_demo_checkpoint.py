@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Trains a small checkpoint that ships with vizoo: weights/convnext-digits or weights/dinat-digits.
 
-Transformers trains an image classifier on scikit-learn's handwritten digits and saves it with
-save_pretrained, so the folder holds what any Transformers user would have. Run it with the
-reference environment (some minutes on two cores):
+Transformers trains ConvNeXT on scikit-learn's handwritten digits and saves it with save_pretrained,
+so the folder holds what any Transformers user would have. Run it with the reference environment
+(some minutes on two cores):
 
     scripts/reference_env.sh && .venv-reference/bin/python scripts/make_demo_checkpoint.py
 
-With the argument `dinat` it makes the other one: Transformers' DiNAT runs over
-python/vizoo_natten.py, hence over libvizoo_ops.so, in training and in the test.
+With the argument `dinat` it makes the other one, which `vizoo train` trains. Transformers, whose
+DiNAT then runs over python/vizoo_natten.py, hence over libvizoo_ops.so, tests both.
 
 The split, the seeds and the number of threads are fixed. Another CPU or another version of the
 packages may still round differently and end in slightly different weights.
@@ -21,56 +21,29 @@ import json
 import math
 import pathlib
 import shutil
+import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
 import PIL
 import PIL.Image
 import sklearn
-import sklearn.datasets
-import sklearn.model_selection
 import torch
 import torch.nn.functional as F
 import transformers
+from make_digits import IMAGE_SIZE, SEED, load_digits, write_digits
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SEED = 20240601
-IMAGE_SIZE = 32
-DINAT_IMAGE_SIZE = 48
-TEST_IMAGES = 360  # a fifth of the 1,797
 CLASSES = 10
 SHIPPED_PER_CLASS = 2
 
 
-def load_digits():
-    """Images as 32 x 32 RGB pictures with their labels, split as (train, test)."""
-    digits = sklearn.datasets.load_digits()
-    pictures = [render(image) for image in digits.images]
-    train, test = sklearn.model_selection.train_test_split(
-        np.arange(len(pictures)),
-        test_size=TEST_IMAGES,
-        stratify=digits.target,
-        random_state=SEED,
-    )
-    return [
-        ([pictures[i] for i in subset], torch.tensor(digits.target[subset]))
-        for subset in (train, test)
-    ]
-
-
-def render(image):
-    """An 8 x 8 image of 17 gray levels, enlarged to what a camera or a scanner might give."""
-    gray = np.round(image * (255.0 / 16.0)).astype(np.uint8)
-    picture = PIL.Image.fromarray(gray)
-    picture = picture.resize((IMAGE_SIZE, IMAGE_SIZE), PIL.Image.Resampling.BICUBIC)
-    return picture.convert("RGB")
-
-
-# What is trained under a name. `readme` is the template of the checkpoint's README.md beside this
-# script; `images_in` is the folder of test images in weights/, written by the demo that owns it.
-Demo = collections.namedtuple(
-    "Demo", "name make_processor make_model epochs threads readme images_in licence")
+# What is trained under a name. `train(folder, arguments)` leaves a checkpoint in a new folder;
+# `readme` is the template of its README.md beside this script; `images_in` is the folder of test
+# images in weights/, written by the demo that owns it.
+Demo = collections.namedtuple("Demo", "name train threads readme images_in licence")
 
 
 def class_labels():
@@ -99,38 +72,12 @@ def make_convnext():
     ))
 
 
-def make_dinat_processor():
-    return transformers.ViTImageProcessor(
-        size={"height": DINAT_IMAGE_SIZE, "width": DINAT_IMAGE_SIZE},
-        resample=PIL.Image.Resampling.BICUBIC,
-    )
-
-
-def make_dinat():
-    # As in the published models at 224 pixels, kernel size times the largest dilation is the size
-    # of the picture at each level: 12, 6, 3.
-    return transformers.DinatForImageClassification(transformers.DinatConfig(
-        embed_dim=32,
-        depths=[2, 2, 2],
-        num_heads=[2, 4, 8],
-        kernel_size=3,
-        dilations=[[1, 4], [1, 2], [1, 1]],
-        mlp_ratio=2.0,
-        layer_scale_init_value=0.1,
-        drop_path_rate=0.1,
-        **class_labels(),
-    ))
-
-
-DEMOS = {
-    "convnext": Demo(
-        "convnext-digits", make_convnext_processor, make_convnext, 90, 2,
-        "demo_checkpoint_readme.txt", "convnext-digits/images",
-        "Apache-2.0 (weights); CC-BY-4.0 (images, from the UCI handwritten digits)"),
-    "dinat": Demo(
-        "dinat-digits", make_dinat_processor, make_dinat, 60, 1,
-        "demo_checkpoint_readme_dinat.txt", "convnext-digits/images", "Apache-2.0"),
-}
+# As in the published models at 224 pixels, kernel size times the largest dilation is the size of the
+# picture at each level: 12, 6, 3. Recipe: DeiT's (from-scratch) for fewer and smaller pictures.
+DINAT_TRAINING = (
+    "--config weights/dinat-digits --train digits/train --evaluation digits/test "
+    "--output dinat-digits --epochs 30 --batch 64 --learning-rate 3e-3 --warmup-epochs 2 --clip 1 "
+    "--no-flip --min-scale 0.6 --mixup 0 --cutmix 0 --evaluate-every 5 --threads 2 --workers 1")
 
 
 def augment(pixel_values, generator):
@@ -154,6 +101,44 @@ def augment(pixel_values, generator):
     grid = F.affine_grid(theta, list(pixel_values.shape), align_corners=False)
     # grid_sample pads with zeros; the background is -1 after normalisation.
     return F.grid_sample(pixel_values + 1, grid, align_corners=False) - 1
+
+
+def train_convnext(folder, arguments):
+    """With Transformers."""
+    pictures, labels = load_digits()[0]
+    processor = make_convnext_processor()
+    pixel_values = processor(pictures, return_tensors="pt")["pixel_values"]
+    model = make_convnext()
+    train(model, pixel_values, torch.tensor(labels), arguments.epochs)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)  # safetensors writes it for its owner alone
+
+
+def train_dinat(folder, arguments):
+    """With `vizoo train`, from config.json and preprocessor_config.json of the one that ships."""
+    with tempfile.TemporaryDirectory() as work:
+        work = pathlib.Path(work)
+        write_digits(work / "digits")
+        (work / "weights").symlink_to(ROOT / "weights")
+        started = time.monotonic()
+        subprocess.run([arguments.vizoo.resolve(), "train", *DINAT_TRAINING.split()], cwd=work,
+                       check=True)
+        print(f"trained in {time.monotonic() - started:.0f} s")
+        folder.mkdir(parents=True)
+        for name in ("config.json", "model.safetensors", "preprocessor_config.json"):
+            shutil.copyfile(work / "dinat-digits" / name, folder / name)
+
+
+DEMOS = {
+    "convnext": Demo(
+        "convnext-digits", train_convnext, 2, "demo_checkpoint_readme.txt",
+        "convnext-digits/images",
+        "Apache-2.0 (weights); CC-BY-4.0 (images, from the UCI handwritten digits)"),
+    "dinat": Demo(
+        "dinat-digits", train_dinat, 1, "demo_checkpoint_readme_dinat.txt",
+        "convnext-digits/images", "Apache-2.0"),
+}
 
 
 def train(model, pixel_values, labels, epochs, batch_size=64, learning_rate=3e-3):
@@ -251,13 +236,14 @@ def main():
     parser.add_argument("model", nargs="?", choices=DEMOS, default="convnext")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "weights",
                         help="folder of manifest.json and of the checkpoint's folder")
-    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--epochs", type=int, default=90, help="of ConvNeXT")
+    parser.add_argument("--vizoo", type=pathlib.Path, default=ROOT / "build/release/bin/vizoo",
+                        help="the program that trains DiNAT")
     parser.add_argument("--ops-library", type=pathlib.Path,
                         default=ROOT / "build/release/lib/libvizoo_ops.so",
                         help="libvizoo_ops.so, which DiNAT needs")
     arguments = parser.parse_args()
     demo = DEMOS[arguments.model]
-    epochs = arguments.epochs or demo.epochs
     if arguments.model == "dinat":
         sys.path.insert(0, str(ROOT / "python"))
         import vizoo_natten
@@ -267,21 +253,19 @@ def main():
     torch.set_num_threads(demo.threads)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(SEED)
-    (train_pictures, train_labels), (test_pictures, test_labels) = load_digits()
-    processor = demo.make_processor()
-    pixel_values = processor(train_pictures, return_tensors="pt")["pixel_values"]
-    model = demo.make_model()
-    parameters = sum(p.numel() for p in model.parameters())
-    print(f"{len(train_labels)} images to train on, {len(test_labels)} to test, "
-          f"{parameters} parameters")
-    train(model, pixel_values, train_labels, epochs)
+    with tempfile.TemporaryDirectory() as work:
+        trained = pathlib.Path(work) / demo.name
+        demo.train(trained, arguments)
+        folder = arguments.output / demo.name
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(trained, folder)
+    write_description(demo, folder, arguments)
 
-    folder = arguments.output / demo.name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    (folder / "model.safetensors").chmod(0o644)  # safetensors writes it for its owner alone
+
+def write_description(demo, folder, arguments):
+    """README.md and the row of the manifest, with what Transformers makes of the saved files."""
+    (train_pictures, _), (test_pictures, test_labels) = load_digits()
+    test_labels = torch.tensor(test_labels)
     test_correct = int((predict(folder, test_pictures) == test_labels).sum())
     paths, shipped_labels = write_images(
         arguments.output / demo.images_in, test_pictures, test_labels)
@@ -294,18 +278,20 @@ def main():
         "shipped_images": len(paths),
         "shipped_correct": shipped_correct,
     }
+    model = transformers.AutoModelForImageClassification.from_pretrained(folder)
     template = pathlib.Path(__file__).with_name(demo.readme).read_text()
     (folder / "README.md").write_text(template.format(
         accuracy=100 * test_correct / len(test_labels),
-        epochs=epochs,
+        command=" \\\n  --".join(f"vizoo train {DINAT_TRAINING}".split(" --")),
+        epochs=arguments.epochs,
         model_bytes=(folder / "model.safetensors").stat().st_size,
         numpy=np.__version__,
-        parameters=parameters,
+        parameters=sum(p.numel() for p in model.parameters()),
         pillow=PIL.__version__,
         seed=SEED,
         sklearn=sklearn.__version__,
         torch=torch.__version__.split("+")[0],
-        train_images=len(train_labels),
+        train_images=len(train_pictures),
         transformers=transformers.__version__,
         **expected,
     ))

@@ -76,9 +76,10 @@ missing_packages() {
   done
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
   # Only a few modules of OpenCV: libopencv-dev would bring 600 MB more.
-  for package in ca-certificates nlohmann-json3-dev libcli11-dev catch2 libutf8proc-dev \
+  for package in ca-certificates nlohmann-json3-dev libcli11-dev catch2 libutf8proc-dev libssl-dev \
     libjpeg-dev libpng-dev zlib1g-dev libopencv-core-dev libopencv-imgcodecs-dev \
-    libopencv-imgproc-dev libopencv-videoio-dev libcpp-httplib-dev dpkg-dev file; do
+    libopencv-imgproc-dev libopencv-videoio-dev libcpp-httplib-dev libgloo-dev \
+    openmpi-bin dpkg-dev file; do
     is_installed "$package" || echo "$package"
   done
 }

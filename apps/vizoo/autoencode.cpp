@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <iomanip>
 #include <iostream>
 #include <memory>
@@ -11,9 +12,10 @@
 #include "commands.h"
 #include "common.h"
 #include "images.h"
+#include "model_source.h"
 #include "vizoo/core/error.h"
 #include "vizoo/hub/from_pretrained.h"
-#include "vizoo/io/json.h"
+#include "vizoo/io/config_json.h"
 #include "vizoo/io/wav_file.h"
 #include "vizoo/tasks/image_classification.h"
 #include "vizoo/tasks/video_autoencoding.h"
@@ -23,7 +25,7 @@ namespace vizoo::app {
 namespace {
 
 struct Options {
-  std::filesystem::path model;
+  ModelOptions model;
   std::filesystem::path video;
   std::filesystem::path audio;
   std::filesystem::path output;
@@ -210,25 +212,74 @@ class DecodedVideo {
   std::vector<torch::Tensor> logits_;
 };
 
+// Encodes the video anew for each part: an exported model has its forward only.
+VideoAutoencodingModel exported_model(ExportedModel exported,
+                                      PerceiverConfig config,
+                                      torch::Device device,
+                                      at::ScalarType dtype) {
+  constexpr const char* kPoints = "subsampled_output_points.";
+  constexpr const char* kLogits = "logits.";
+  const auto& description = exported.description;
+  const auto refuse = [&](const std::string& got) {
+    throw CheckpointError("export",
+                          "exported model",
+                          "PerceiverForMultimodalAutoencoding for any number of output points",
+                          got,
+                          "vizoo export makes one");
+  };
+  if (description.class_name != PerceiverForMultimodalAutoencodingImpl::kClassName) {
+    refuse(printable(description.class_name));
+  }
+  for (const auto& input : description.inputs) {
+    if (input.name.rfind(kPoints, 0) != 0 || input.shape.empty()) continue;
+    const auto* fixed = std::get_if<int64_t>(&input.shape.front());
+    if (fixed != nullptr) refuse("one for " + std::to_string(*fixed));
+  }
+  const auto call = [=](NamedArguments arguments, const PerceiverModalities& points) {
+    for (const auto& [modality, tensor] : points) arguments[kPoints + modality] = tensor.to(device);
+    PerceiverModalities logits;
+    for (const auto& [name, tensor] : run_torchscript(exported, arguments)) {
+      if (name.rfind(kLogits, 0) == 0) logits[name.substr(std::strlen(kLogits))] = tensor;
+    }
+    return logits;
+  };
+  return {std::move(config), [=](const PerceiverModalities& inputs) {
+            NamedArguments arguments;
+            for (const auto& [modality, tensor] : inputs) {
+              arguments["inputs." + modality] = tensor.to(device, dtype);
+            }
+            return [=](const PerceiverModalities& points) { return call(arguments, points); };
+          }};
+}
+
 int autoencode(const Options& options) {
   apply_threads(options.threads);
+  const ModelSource source(options.model);
   LoadReport report;
-  const auto model = from_pretrained<PerceiverForMultimodalAutoencoding>(
-      options.model,
-      LoadOptions()
-          .torch_dtype(parse_dtype(options.dtype))
-          .device(parse_device(options.device))
-          .report(&report));
+  const auto device = parse_device(options.device);
+  const auto dtype = parse_dtype(options.dtype);
+  const auto load = LoadOptions().torch_dtype(dtype).device(device).report(&report);
+  PerceiverForMultimodalAutoencoding loaded{nullptr};  // outlives what runs it
+  if (!source.is_exported()) {
+    loaded = from_pretrained<PerceiverForMultimodalAutoencoding>(source.folder(), load);
+  }
+  const auto model = source.is_exported()
+                         ? exported_model(source.load_exported(load),
+                                          config_from_json<PerceiverConfig>(
+                                              load_config(source.folder()), "config.json"),
+                                          device,
+                                          dtype)
+                         : VideoAutoencodingModel(*loaded);
   print_warnings(report);
   const c10::InferenceMode inference;
-  const auto& config = model->config;
+  const auto& config = model.config;
   const auto audio = read_audio(options, config);
   VideoReader video(options.video);
   warn_about_rate(options, video);
 
   Progress progress("decode", expected_steps(options, config, video, audio.size(0)));
   VideoAutoencoder autoencoder(
-      *model,
+      model,
       [&, read = int64_t{0}]() mutable -> torch::Tensor {
         if (options.frames > 0 && read == options.frames) return {};
         const auto frame = video.next();
@@ -262,7 +313,7 @@ void add_autoencode(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand(
       "autoencode", "Encode a video and its sound, decode both, and label the video");
   auto options = std::make_shared<Options>();
-  add_model_option(*command, options->model);
+  add_model_options(*command, options->model);
   command
       ->add_option("video",
                    options->video,

@@ -11,9 +11,9 @@
 #include "commands.h"
 #include "common.h"
 #include "model_source.h"
-#include "tensor_file.h"
 #include "vizoo/core/error.h"
 #include "vizoo/export/scripted_models.h"
+#include "vizoo/hub/tensor_file.h"
 
 namespace vizoo::app {
 namespace {

@@ -20,14 +20,18 @@ void add_convert(CLI::App& program, Run& run);
 void add_detect(CLI::App& program, Run& run);
 void add_doctor(CLI::App& program, Run& run);
 void add_embed(CLI::App& program, Run& run);
+void add_eval(CLI::App& program, Run& run);
 void add_export(CLI::App& program, Run& run);
 void add_fill_mask(CLI::App& program, Run& run);
 void add_flow(CLI::App& program, Run& run);
 void add_forward(CLI::App& program, Run& run);
 void add_inspect(CLI::App& program, Run& run);
+void add_launch(CLI::App& program, Run& run);
 void add_list(CLI::App& program, Run& run);
+void add_plot(CLI::App& program, Run& run);
 void add_preprocess(CLI::App& program, Run& run);
 void add_tokenize(CLI::App& program, Run& run);
+void add_train(CLI::App& program, Run& run);
 
 constexpr int kOk = 0;
 constexpr int kFailed = 1;

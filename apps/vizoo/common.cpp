@@ -29,8 +29,8 @@ void add_model_option(CLI::App& command, std::filesystem::path& folder) {
       [](const std::string& path) -> std::string {
         std::error_code error;
         if (!std::filesystem::is_regular_file(path, error)) return "";
-        return "expected a checkpoint's folder, got a file. classify, detect, embed, flow, forward "
-               "and bench run exported models";
+        return "expected a checkpoint's folder, got a file. Commands that take --trust-code run "
+               "exported models";
       },
       "");
   command.add_option("--model", folder, "Folder that save_pretrained wrote")

@@ -181,19 +181,46 @@ DetectionQueries make_queries(const Options& options,
 // What a batch of images [B, 3, H, W] becomes.
 using Detector = std::function<QueryDetections(const torch::Tensor& pixel_values)>;
 
-// An exported model reads the texts anew with every batch.
+constexpr const char* kGuidedDetection = "image_guided_detection";
+
+QueryDetections detections_of(const ExportedModel& exported,
+                              const NamedArguments& arguments,
+                              const std::string& method,
+                              const std::string& boxes) {
+  QueryDetections detections;
+  for (const auto& [name, tensor] : run_torchscript(exported, arguments, method)) {
+    if (name == "logits") detections.logits = tensor;
+    if (name == boxes) detections.pred_boxes = tensor;
+  }
+  if (detections.logits.defined() && detections.pred_boxes.defined()) return detections;
+  throw CheckpointError("export",
+                        "exported model",
+                        "a detector with the outputs logits and " + boxes,
+                        printable(exported.description.class_name));
+}
+
+// An exported model reads the texts, or the query image, anew with every batch.
 Detector exported_detector(const Options& options,
                            const PreparedQuery& query,
                            ExportedModel exported) {
+  const auto device = parse_device(options.device);
   if (query.texts.empty()) {
-    throw UsageError("usage",
-                     "--query-image",
-                     "a folder as --model",
-                     "an exported model",
-                     "Its forward looks for texts");
+    exported.description.signature(kGuidedDetection);  // throws
+    return [path = options.query_image,
+            query_image = query.pixel_values.to(device, parse_dtype(options.dtype)),
+            exported = std::move(exported)](const torch::Tensor& pixel_values) {
+      auto detections =
+          detections_of(exported,
+                        {{"pixel_values", pixel_values}, {"query_pixel_values", query_image}},
+                        kGuidedDetection,
+                        "target_pred_boxes");
+      if (detections.logits.isnan().all().item<bool>()) {
+        throw ImageError(error_of_image(query_image_error(), path));
+      }
+      return detections;
+    };
   }
-  return [device = parse_device(options.device), query, exported = std::move(exported)](
-             const torch::Tensor& pixel_values) {
+  return [device, query, exported = std::move(exported)](const torch::Tensor& pixel_values) {
     const auto batch = pixel_values.size(0);
     NamedArguments arguments{{"pixel_values", pixel_values},
                              {"input_ids", query.input_ids.repeat({batch, 1}).to(device)}};
@@ -201,18 +228,7 @@ Detector exported_detector(const Options& options,
       if (input.name != "attention_mask") continue;
       arguments[input.name] = query.attention_mask.repeat({batch, 1}).to(device);
     }
-    QueryDetections detections;
-    for (const auto& [name, tensor] : run_torchscript(exported, arguments)) {
-      if (name == "logits") detections.logits = tensor;
-      if (name == "pred_boxes") detections.pred_boxes = tensor;
-    }
-    if (!detections.logits.defined() || !detections.pred_boxes.defined()) {
-      throw CheckpointError("export",
-                            "exported model",
-                            "a detector with the outputs logits and pred_boxes",
-                            printable(exported.description.class_name));
-    }
-    return detections;
+    return detections_of(exported, arguments, "forward", "pred_boxes");
   };
 }
 

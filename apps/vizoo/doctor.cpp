@@ -13,6 +13,7 @@
 #include "vizoo/core/error.h"
 #include "vizoo/hub/registry.h"
 #include "vizoo/ops/ops.h"
+#include "vizoo/training/process_group.h"
 #ifdef VIZOO_OPENCV
 #include <opencv2/core/version.hpp>
 #endif
@@ -46,6 +47,12 @@ Json describe_cuda() {
   return cuda;
 }
 
+std::string describe_distributed() {
+  std::string names;
+  for (const auto& name : process_backends()) names += (names.empty() ? "" : ", ") + name;
+  return names.empty() ? "not built in (no libgloo-dev): trains in one process only" : names;
+}
+
 Json examine() {
   Json report;
   report["vizoo"] = VIZOO_VERSION;
@@ -60,6 +67,7 @@ Json examine() {
   report["cpu_capability"] = at::get_cpu_capability();
   report["onednn"] = at::hasMKLDNN();
   report["threads"] = at::get_num_threads();
+  report["distributed"] = describe_distributed();
   report["cuda"] = describe_cuda();
   return report;
 }

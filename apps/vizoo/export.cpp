@@ -7,10 +7,10 @@
 
 #include "commands.h"
 #include "common.h"
-#include "tensor_file.h"
 #include "vizoo/core/error.h"
 #include "vizoo/export/torchscript.h"
 #include "vizoo/hub/from_pretrained.h"
+#include "vizoo/hub/tensor_file.h"
 #include "vizoo/io/file.h"
 
 namespace vizoo::app {
@@ -56,7 +56,7 @@ NamedArguments example_inputs(const Options& options, const PretrainedModelImpl&
   if (!options.inputs.empty()) return read_tensors(options.inputs);
   auto sizes = usual_sizes(model);
   if (options.size > 0) sizes["height"] = sizes["width"] = options.size;
-  return make_arguments(usual_inputs(model), sizes);
+  return make_arguments(usual_inputs(model, options.method), sizes);
 }
 
 void add_companions(const std::filesystem::path& folder, ExportedModel& exported) {
@@ -86,8 +86,12 @@ void print(const Options& options, const ExportedModel& exported, double differe
     std::cout << "  input   " << input["name"].get<std::string>() << ' '
               << input["dtype"].get<std::string>() << ' ' << input["shape"].dump() << '\n';
   }
-  for (const auto& output : exported.description.outputs)
+  for (const auto& output : exported.description.outputs) {
     std::cout << "  output  " << output << '\n';
+  }
+  for (const auto& [method, signature] : exported.description.methods) {
+    std::cout << "  method  " << method << '\n';
+  }
   std::cout << "  needs   LibTorch"
             << (exported.description.ops.empty() ? "" : std::string(" and ") + kOpLibrary) << '\n';
   if (options.check) {

@@ -1,5 +1,6 @@
 // `vizoo fill-mask`: what a masked language model expects in place of the masks of a text.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iomanip>
 #include <iostream>
 #include <memory>
@@ -7,8 +8,10 @@
 
 #include "commands.h"
 #include "common.h"
+#include "model_source.h"
 #include "vizoo/core/error.h"
 #include "vizoo/hub/auto_model.h"
+#include "vizoo/io/config_json.h"
 #include "vizoo/tasks/masked_language_modeling.h"
 #include "vizoo/text/auto_tokenizer.h"
 
@@ -16,7 +19,7 @@ namespace vizoo::app {
 namespace {
 
 struct Options {
-  std::filesystem::path model;
+  ModelOptions model;
   // A list would take a text in brackets for a list.
   std::string text;
   std::string dtype = "float32";
@@ -49,19 +52,55 @@ void print_words(const FilledText& filled) {
   }
 }
 
+// All outputs are computed, of which those of the masks are taken.
+MaskedLanguageModel exported_model(ExportedModel exported,
+                                   const PerceiverConfig& config,
+                                   torch::Device device) {
+  const auto& description = exported.description;
+  const auto& outputs = description.outputs;
+  const auto logits = std::find(outputs.begin(), outputs.end(), "logits") - outputs.begin();
+  if (description.class_name != PerceiverForMaskedLMImpl::kClassName ||
+      logits == static_cast<std::ptrdiff_t>(outputs.size())) {
+    throw CheckpointError("export",
+                          "exported model",
+                          "PerceiverForMaskedLM with the output logits",
+                          printable(description.class_name));
+  }
+  return {
+      config.max_position_embeddings,
+      [=](const torch::Tensor& input_ids, const torch::Tensor& positions) {
+        NamedArguments arguments;
+        for (const auto& input : exported.description.inputs) {
+          arguments[input.name] =
+              (input.name == "attention_mask" ? torch::ones_like(input_ids) : input_ids).to(device);
+        }
+        const auto all = run_torchscript(exported, arguments);
+        return all[static_cast<std::size_t>(logits)].second[0].index_select(0,
+                                                                            positions.to(device));
+      }};
+}
+
 int fill_mask(const Options& options) {
   apply_threads(options.threads);
-  const auto tokenizer = AutoTokenizer::from_pretrained(options.model);
+  const ModelSource source(options.model);
+  const auto tokenizer = AutoTokenizer::from_pretrained(source.folder());
   LoadReport report;
-  const auto model =
-      AutoModelForMaskedLM::from_pretrained(options.model,
-                                            LoadOptions()
-                                                .torch_dtype(parse_dtype(options.dtype))
-                                                .device(parse_device(options.device))
-                                                .report(&report));
+  const auto device = parse_device(options.device);
+  const auto load =
+      LoadOptions().torch_dtype(parse_dtype(options.dtype)).device(device).report(&report);
+  PerceiverForMaskedLM model{nullptr};  // outlives what runs it
+  if (!source.is_exported()) {
+    model = AutoModelForMaskedLM::from_pretrained(source.folder(), load);
+  }
+  const auto runs = source.is_exported()
+                        ? exported_model(source.load_exported(load),
+                                         config_from_json<PerceiverConfig>(
+                                             load_config(source.folder()), "config.json"),
+                                         device)
+                        : MaskedLanguageModel(*model);
   print_warnings(report);
   const c10::InferenceMode inference;
-  const auto filled = vizoo::fill_mask(*model, *tokenizer, options.text, options.top_k);
+  const auto filled = vizoo::fill_mask(runs, *tokenizer, options.text, options.top_k);
   options.as_json ? print_json(filled) : print_words(filled);
   return kOk;
 }
@@ -71,7 +110,7 @@ int fill_mask(const Options& options) {
 void add_fill_mask(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("fill-mask", "Fill in the masks of a text");
   auto options = std::make_shared<Options>();
-  add_model_option(*command, options->model);
+  add_model_options(*command, options->model);
   command->add_option("text", options->text, "A text with [MASK] for each token (byte) to fill in")
       ->required()
       ->type_name("TEXT");

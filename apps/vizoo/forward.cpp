@@ -7,10 +7,10 @@
 #include "commands.h"
 #include "common.h"
 #include "model_source.h"
-#include "tensor_file.h"
 #include "vizoo/core/error.h"
 #include "vizoo/hub/from_pretrained.h"
 #include "vizoo/hub/named_forward.h"
+#include "vizoo/hub/tensor_file.h"
 
 namespace vizoo::app {
 namespace {

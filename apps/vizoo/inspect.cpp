@@ -144,6 +144,9 @@ int inspect_exported(const Options& options) {
   for (const auto& output : report["outputs"]) {
     std::cout << "output      " << printable(output.get<std::string>()) << '\n';
   }
+  for (const auto& [method, signature] : report["methods"].items()) {
+    std::cout << "method      " << printable(method) << '\n';
+  }
   std::cout << "files       " << files.dump() << '\n';
   return kOk;
 }

@@ -88,7 +88,11 @@ int main_program(int argc, char** argv) {
   add_embed(program, run);
   add_flow(program, run);
   add_autoencode(program, run);
+  add_train(program, run);
+  add_eval(program, run);
+  add_plot(program, run);
 #endif
+  add_launch(program, run);
   add_fill_mask(program, run);
   add_forward(program, run);
   add_convert(program, run);

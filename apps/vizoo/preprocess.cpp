@@ -7,8 +7,8 @@
 #include "commands.h"
 #include "common.h"
 #include "images.h"
-#include "tensor_file.h"
 #include "vizoo/core/error.h"
+#include "vizoo/hub/tensor_file.h"
 #include "vizoo/tasks/auto_processor.h"
 #include "vizoo/vision/image.h"
 

@@ -1,7 +1,7 @@
 """Minimum-cost assignments by SciPy, for the test of vizoo::linear_assignment.
 
     python -m parity.assignment --write test/fixtures/assignment/cases.safetensors
-    python -m parity.assignment --test build/release/test/vizoo_test_training --seed 7
+    python -m parity.assignment --test build/release/test/unit/training/vizoo_test_training --seed 7
 
 --write stores 1,000 cases of a fixed seed; --test makes fresh ones, prints their seed and runs the
 test program on them. Run with PYTHONPATH=scripts in the reference environment.

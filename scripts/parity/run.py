@@ -13,6 +13,9 @@ import traceback
 import warnings
 from pathlib import Path
 
+PARTS = ("models", "processors", "tokenizers", "detections", "perceiver_tasks", "checkpoints",
+         "training")
+
 
 def parse_arguments(arguments):
     parser = argparse.ArgumentParser(
@@ -30,11 +33,15 @@ def parse_arguments(arguments):
                              "autoencode")
     parser.add_argument("--checkpoints", action="store_true",
                         help="checkpoints of torch.save only: pytorch_model.bin and vizoo convert")
+    parser.add_argument("--training", action="store_true",
+                        help="training only: fifty steps of vizoo_training_steps")
     parser.add_argument("--cases", type=int, default=10, help="cases per class (default: 10)")
     parser.add_argument("--processor-cases", type=int, default=None,
                         help="processor configurations (default: as --cases)")
     parser.add_argument("--tokenizer-cases", type=int, default=None,
                         help="tokenizer folders, about 180 strings each (default: 4 x --cases)")
+    parser.add_argument("--training-cases", type=int, default=12,
+                        help="models to train (default: 12, each of six with AdamW and with SGD)")
     parser.add_argument("--clip-strings", type=int, default=2000,
                         help="strings on CLIP's real vocabulary (default: 2000; "
                              "scripts/clip_vocabulary.sh)")
@@ -200,6 +207,11 @@ def run_tokenizers(options, program, say):
 
 def main(arguments=None):
     options = parse_arguments(arguments)
+    chosen = [part for part in PARTS if getattr(options, part)]
+
+    def is_wanted(part):
+        return not chosen or part in chosen
+
     if options.seed is None:
         options.seed = int.from_bytes(os.urandom(4), "little")
 
@@ -226,9 +238,10 @@ def main(arguments=None):
             passed, failed = passed + good, failed + bad
         if not options.family:
             from parity.tokenizers import self_test as tokenizer_self_test
+            from parity.training import self_test as training_self_test
 
-            good, bad = tokenizer_self_test(say)
-            passed, failed = passed + good, failed + bad
+            for good, bad in (tokenizer_self_test(say), training_self_test(options.seed, say)):
+                passed, failed = passed + good, failed + bad
         say(f"self-test: {passed} passed, {failed} failed")
         return 1 if failed else 0
 
@@ -236,22 +249,19 @@ def main(arguments=None):
     say(f"program {program}")
     say("5.x: Transformers 5.17 itself" if v5.available() else
         "5.x: stand-ins on torch and 4.37.2 (scripts/reference_env.sh --v5 installs 5.17)")
-    if not (options.processors or options.tokenizers or options.detections
-            or options.perceiver_tasks or options.checkpoints):
+    if is_wanted("models"):
         tasks = make_tasks(options, families, program)
         good, bad = run_tasks(tasks, run_case, options, say)
         say(f"models: {good} passed, {bad} failed")
         passed, failed = passed + good, failed + bad
-    if not (options.models or options.tokenizers or options.detections
-            or options.perceiver_tasks or options.checkpoints):
+    if is_wanted("processors"):
         from parity.processors import make_processor_tasks, run_processor_case
 
         tasks = make_processor_tasks(options, families, program)
         good, bad = run_tasks(tasks, run_processor_case, options, say)
         say(f"processors: {good} passed, {bad} failed")
         passed, failed = passed + good, failed + bad
-    if not (options.models or options.processors or options.tokenizers
-            or options.perceiver_tasks or options.checkpoints):
+    if is_wanted("detections"):
         from parity.commands import make_command_tasks
         from parity.detections import run_detection_case
 
@@ -259,8 +269,7 @@ def main(arguments=None):
         good, bad = run_tasks(tasks, run_detection_case, options, say)
         say(f"detections: {good} passed, {bad} failed")
         passed, failed = passed + good, failed + bad
-    if not (options.models or options.processors or options.tokenizers or options.detections
-            or options.checkpoints):
+    if is_wanted("perceiver_tasks"):
         from parity.commands import make_command_tasks
         from parity.perceiver_tasks import run_perceiver_task
 
@@ -268,17 +277,23 @@ def main(arguments=None):
         good, bad = run_tasks(tasks, run_perceiver_task, options, say)
         say(f"Perceiver's tasks: {good} passed, {bad} failed")
         passed, failed = passed + good, failed + bad
-    some = options.models or options.processors or options.detections or options.perceiver_tasks \
-        or options.checkpoints or options.family or options.class_name
-    if options.checkpoints or not (some or options.tokenizers or options.case is not None):
+    some = options.family or options.class_name or options.case is not None
+    if options.checkpoints or is_wanted("checkpoints") and not some:
         from parity.checkpoints import make_checkpoint_tasks, run_checkpoint_case
 
         tasks = make_checkpoint_tasks(options, families, program)
         good, bad = run_tasks(tasks, run_checkpoint_case, options, say)
         say(f"checkpoints: {good} passed, {bad} failed")
         passed, failed = passed + good, failed + bad
-    if options.tokenizers or not (some or options.case is not None):
+    if options.tokenizers or is_wanted("tokenizers") and not some:
         good, bad = run_tokenizers(options, program, say)
+        passed, failed = passed + good, failed + bad
+    if options.training or is_wanted("training") and not some:
+        from parity.training import make_training_tasks, run_training_case
+
+        tasks = make_training_tasks(options, families, program)
+        good, bad = run_tasks(tasks, run_training_case, options, say)
+        say(f"training: {good} passed, {bad} failed")
         passed, failed = passed + good, failed + bad
     say(f"parity: {passed} passed, {failed} failed")
     return 1 if failed or not passed else 0

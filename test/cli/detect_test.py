@@ -111,10 +111,24 @@ class Detections(ProgramTest):
         for batch in (1, 2, 8):
             self.assert_same(self.lines("--trust-code", "--batch", batch, *texts, *self.images),
                              expected)
-        self.check_failure(self.detect("--trust-code", "--query-image", self.images[0],
-                                       self.images[0]), 2,
-                           "[usage] --query-image: expected a folder as --model, got an exported "
-                           "model. Its forward looks for texts.")
+
+    def test_a_query_image_with_an_exported_model(self):
+        query = ("--query-image", self.images[0], "--nms", 1)
+        expected = self.lines(*query, *self.images)
+        folder, self.model = self.model, self.folder / "detector.pt"
+        result = vizoo("export", "--model", folder, "--output", self.model, "--format", "dict")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        for batch in (1, 3):
+            self.assert_same(self.lines("--trust-code", "--batch", batch, *query, *self.images),
+                             expected)
+        # A file of one method.
+        result = vizoo("export", "--model", folder, "--output", self.model, "--method",
+                       "image_embedder")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.check_failure(self.detect("--trust-code", *query, *self.images), 2,
+                           "[export] Owlv2ForObjectDetection: expected one of the file's methods "
+                           'forward, got "image_guided_detection". vizoo export writes those that '
+                           "the class has.")
 
     def test_box_scale_and_pad_value(self):
         wide = self.folder / "wide.bmp"

@@ -61,10 +61,47 @@ class Export(ProgramTest):
         self.assertRegex(lines[0], "^exported    DinatForImageClassification, by vizoo ")
         self.assertEqual(lines[1], "needs       libvizoo_ops.so for vizoo::crop_like, vizoo::na2d, "
                                    "vizoo::pad_to_at_least")
-        self.check_failure(vizoo("fill-mask", "--model", self.file, "[MASK]"), 2,
-                           "[usage] --model: expected a checkpoint's folder, got a file. classify, "
-                           "detect, embed, flow, forward and bench run exported models. "
-                           "vizoo --help lists the commands.")
+        self.check_failure(vizoo("export", "--model", self.file, "--output", self.file), 2,
+                           "[usage] --model: expected a checkpoint's folder, got a file. Commands "
+                           "that take --trust-code run exported models. vizoo --help lists the "
+                           "commands.")
+
+    def test_methods(self):
+        detector = pathlib.Path("test/fixtures/owlv2/detector")
+        described = self.described("--check", model=detector)
+        self.assertEqual(sorted(described["methods"]), ["image_embedder", "image_guided_detection"])
+        guided = described["methods"]["image_guided_detection"]
+        self.assertEqual(guided["inputs"], [
+            {"name": "pixel_values", "dtype": "float32", "shape": ["batch", 3, 7, 7]},
+            {"name": "query_pixel_values", "dtype": "float32", "shape": ["queries", 3, 7, 7]}])
+        self.assertEqual(guided["outputs"][0], "logits")
+        self.assertIn("method      image_guided_detection",
+                      vizoo("inspect", self.file).stdout.splitlines())
+        self.assertIn("  method  image_embedder",
+                      self.export(model=detector).stdout.splitlines())
+        stored = pathlib.Path("test/fixtures/owlv2/detector_image_guided/input.safetensors")
+        tensors = read_safetensors(stored)
+        del tensors["cotangent"]
+        inputs, outputs = self.folder / "in.safetensors", self.folder / "out.safetensors"
+        write_safetensors(inputs, tensors)
+        found = []
+        for options in (("--model", detector), ("--model", self.file, "--trust-code")):
+            result = vizoo("forward", *options, "--method", "image_guided_detection", "--inputs",
+                           inputs, "--outputs", outputs)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            found.append(read_safetensors(outputs))
+        self.assertEqual(set(found[0]), set(found[1]))
+        for name, (_, shape, content) in found[0].items():
+            self.assertEqual(shape, found[1][name][1])
+            for one, other in zip(struct.unpack(f"<{len(content) // 4}f", content),
+                                  struct.unpack(f"<{len(content) // 4}f", found[1][name][2])):
+                self.assertAlmostEqual(one, other, delta=1e-5)
+        result = vizoo("forward", "--model", self.file, "--trust-code", "--method", "nothing",
+                       "--inputs", inputs, "--outputs", outputs)
+        self.check_failure(result, 2,
+                           "[export] Owlv2ForObjectDetection: expected one of the file's methods "
+                           'forward, image_embedder, image_guided_detection, got "nothing". vizoo '
+                           "export writes those that the class has.")
 
     def test_a_file_answers_as_the_folder(self):
         if not support.WITH_OPENCV:

@@ -145,6 +145,33 @@ class FillMask(PerceiverTest):
         self.assertEqual(answer["text"][0], "a")
         self.assertEqual(answer["text"][-1], ".")
 
+    def test_an_exported_model(self):
+        text = ("--json", "--top-k", "5", "a[MASK]b[MASK].")
+        (expected,) = self.lines(self.fill(*text))
+        file = self.folder / "language.pt"
+        folder, self.model = self.model, file
+        for form in ("tuple", "dict"):
+            exported = self.vizoo("export", "--model", folder, "--output", file, "--format", form)
+            self.assertEqual((exported.returncode, exported.stderr), (0, b""))
+            (answer,) = self.lines(self.fill("--trust-code", *text))
+            self.assertEqual(answer["text"], expected["text"])
+            for ours, theirs in zip(answer["masks"], expected["masks"], strict=True):
+                self.assertEqual(ours["position"], theirs["position"])
+                for one, other in zip(ours["candidates"], theirs["candidates"], strict=True):
+                    self.assertEqual((one["id"], one["token"]), (other["id"], other["token"]))
+                    self.assertAlmostEqual(one["score"], other["score"], places=5)
+        self.check_failure(self.fill("[MASK]"), 2,
+                           f"[usage] {file}: expected --trust-code, got none. A TorchScript file is "
+                           "code that runs when it is loaded.")
+        self.check_failure(self.fill("--trust-code", "[MASK]" + "a" * 22), 1,
+                           "[tokenizer] text: expected at most 24 tokens, with the special ones "
+                           "around it, got 25.")
+        other = make_checkpoint(self.folder, "PerceiverForSequenceClassification", LANGUAGE)
+        self.assertEqual(self.vizoo("export", "--model", other, "--output", file).returncode, 0)
+        self.check_failure(self.fill("--trust-code", "[MASK]"), 1,
+                           "[export] exported model: expected PerceiverForMaskedLM with the output "
+                           "logits, got PerceiverForSequenceClassification.")
+
     def test_all_candidates_have_probability_one(self):
         (answer,) = self.lines(self.fill("--json", "--top-k", "1000", "[MASK]"))
         candidates = answer["masks"][0]["candidates"]
@@ -310,6 +337,34 @@ class Autoencode(PerceiverTest):
         self.lines(self.autoencode(self.audio, self.video, "--json", "--png", "--chunks", "2"))
         for ours, theirs in zip(read_float_wav(self.output / "audio.wav")[1], samples):
             self.assertAlmostEqual(ours, theirs, places=4)
+
+    def test_an_exported_model(self):
+        (expected,) = self.lines(self.autoencode(self.audio, self.video, "--json"))
+        samples = read_float_wav(self.output / "audio.wav")[1]
+        video = (self.output / "video.avi").read_bytes()
+        folder, self.model = self.model, self.folder / "autoencoder.pt"
+        exported = self.vizoo("export", "--model", folder, "--output", self.model, "--check")
+        self.assertEqual((exported.returncode, exported.stderr), (0, b""))
+        for chunks in ("128", "4"):  # 4: parts of different size
+            (answer,) = self.lines(self.autoencode(self.audio, self.video, "--json", "--trust-code",
+                                                   "--chunks", chunks))
+            for ours, theirs in zip(answer["predictions"], expected["predictions"], strict=True):
+                self.assertEqual(ours["label"], theirs["label"])
+                self.assertAlmostEqual(ours["score"], theirs["score"], places=5)
+            ours = read_float_wav(self.output / "audio.wav")[1]
+            self.assertEqual(len(ours), len(samples))
+            for one, other in zip(ours, samples):
+                self.assertAlmostEqual(one, other, places=4)
+            self.assertEqual(len((self.output / "video.avi").read_bytes()), len(video))
+        flow = self.folder / "flow"
+        flow.mkdir()
+        other = make_checkpoint(flow, "PerceiverForOpticalFlow", FLOW)
+        self.assertEqual(self.vizoo("export", "--model", other, "--output",
+                                    self.model).returncode, 0)
+        self.check_failure(self.autoencode(self.audio, self.video, "--trust-code"), 1,
+                           "[export] exported model: expected PerceiverForMultimodalAutoencoding "
+                           "for any number of output points, got PerceiverForOpticalFlow. vizoo "
+                           "export makes one.")
 
     def test_a_video_longer_than_a_window(self):
         write_wav(self.audio, 500, 1, 100)

@@ -19,7 +19,7 @@ TOLERANCE = 1e-5
 # (factors of the batch and of texts, of height, of width); two of them, as far as a file varies
 VARIANTS = ((2, 1.27, 1.5), (3, 1.0, 1.4))
 OUTSIDE = {"labels", "cotangent"}
-SIZES = {"batch": 1, "length": 12, "height": 20, "width": 28}
+SIZES = {"batch": 1, "length": 12, "height": 20, "width": 28, "audio_points": 2, "image_points": 5}
 # Classes without a stored case.
 CORE = {"model_type": "perceiver", "num_latents": 4, "d_latents": 16,
         "num_self_attends_per_block": 1, "num_self_attention_heads": 2,
@@ -59,7 +59,8 @@ def registered_classes():
 def vary(inputs, example, factors):
     """Random tensors for a description's inputs, `example`'s sizes times the factors."""
     batch, height, width = factors
-    scale = {"batch": batch, "texts": batch, "height": height, "width": width}
+    scale = {"batch": batch, "texts": batch, "height": height, "width": width,
+             "audio_points": batch, "image_points": batch + 1}
     tensors = {}
     for described in inputs:
         old = example[described["name"]]
@@ -134,22 +135,29 @@ class ExportTest(unittest.TestCase):
         described = json.loads(self.vizoo("export", "--model", source, "--class", name, *options,
                                           "--output", exported, "--json"))
         example = example or usual(described["inputs"])
-        forms = [torch.jit.load(str(exported)), torch.jit.freeze(torch.jit.load(str(exported))),
-                 torch.jit.optimize_for_inference(torch.jit.load(str(exported)))]
-        flags = {key: torch.tensor(value) for key, value in described["flags"].items()}
-        for factors in VARIANTS:
-            tensors = vary(described["inputs"], example, factors)
-            save_file({**tensors, **flags}, inputs)
-            self.vizoo("forward", *model, "--inputs", inputs, "--outputs", outputs)
-            expected = load_file(outputs)
-            for form in forms:
-                self.compare(form, tensors, described, expected)
+        if "pixel_values" in example:
+            example["query_pixel_values"] = example["pixel_values"][:1]
+        # Freezing keeps forward, and the methods that it is told of.
+        names = list(described["methods"])
+        loaded = torch.jit.load(str(exported))
+        forms = [loaded, torch.jit.freeze(torch.jit.load(str(exported)), names),
+                 torch.jit.optimize_for_inference(torch.jit.load(str(exported)), names)]
+        for method, signature in {"forward": described, **described["methods"]}.items():
+            flags = {key: torch.tensor(value) for key, value in signature["flags"].items()}
+            for factors in VARIANTS:
+                tensors = vary(signature["inputs"], example, factors)
+                save_file({**tensors, **flags}, inputs)
+                self.vizoo("forward", *model, "--method", method, "--inputs", inputs, "--outputs",
+                           outputs)
+                expected = load_file(outputs)
+                for form in forms:
+                    self.compare(getattr(form, method), tensors, signature, expected)
 
-    def compare(self, module, tensors, described, expected):
+    def compare(self, method, tensors, signature, expected):
         with torch.no_grad():
-            ours = module(*(tensors[one["name"]] for one in described["inputs"]))
-        self.assertEqual(len(ours), len(described["outputs"]))
-        for key, tensor in zip(described["outputs"], ours, strict=True):
+            ours = method(*(tensors[one["name"]] for one in signature["inputs"]))
+        self.assertEqual(len(ours), len(signature["outputs"]))
+        for key, tensor in zip(signature["outputs"], ours, strict=True):
             theirs = expected[key]
             self.assertEqual(tensor.shape, theirs.shape, key)
             bound = TOLERANCE * max(1.0, theirs.abs().max().item())

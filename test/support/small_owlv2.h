@@ -1,5 +1,6 @@
 #pragma once
 
+#include "test/support/largest_difference.h"
 #include "test/support/small_convnext.h"
 #include "vizoo/models/owlv2/owlv2_detection.h"
 
@@ -44,10 +45,6 @@ inline torch::Tensor small_owlv2_pixels(int64_t batch, uint64_t seed = 3) {
 /// Begin, words, end, padding.
 inline torch::Tensor small_owlv2_texts() {
   return torch::tensor({{18, 4, 7, 19, 0, 0}, {18, 19, 0, 0, 0, 0}, {18, 9, 9, 2, 5, 19}});
-}
-
-inline double largest_difference(const torch::Tensor& a, const torch::Tensor& b) {
-  return (a.to(torch::kDouble) - b.to(torch::kDouble)).abs().max().item<double>();
 }
 
 }  // namespace vizoo::test

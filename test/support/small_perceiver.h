@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "test/support/largest_difference.h"
 #include "test/support/small_convnext.h"
 #include "vizoo/core/error.h"
 #include "vizoo/models/perceiver/perceiver_model.h"
@@ -42,10 +43,6 @@ Model random_perceiver(const PerceiverConfig& config, uint64_t seed = 1) {
   randomize(model, seed);
   model->eval();
   return model;
-}
-
-inline double largest_difference(const torch::Tensor& a, const torch::Tensor& b) {
-  return (a.to(torch::kDouble) - b.to(torch::kDouble)).abs().max().item<double>();
 }
 
 /// The message of the vizoo::Error that `function` throws, "no error" if it throws none.

@@ -32,10 +32,18 @@ std::vector<ExportSizes> other_sizes(const ExportSizes& sizes) {
   scale("batch", {2, 3, 1});
   scale("texts", {2, 3, 1});
   scale("length", {1, 0.5, 0.75});
+  scale("audio_points", {0.5, 1, 0.75});
+  scale("image_points", {0.75, 0.5, 1});
+  if (sizes.count("queries") != 0) {
+    for (auto& other : others) other["queries"] = 1;
+    others[0]["queries"] = others[0]["batch"];
+  }
   // Masks of patches belong to one size.
   if (sizes.count("patches") == 0) {
     scale("height", {1, 1.27, 1.5});
     scale("width", {1.31, 1, 1.25});
+    scale("query_height", {1.3, 1, 1.25});
+    scale("query_width", {1, 1.5, 1.27});
   }
   return others;
 }
@@ -61,6 +69,51 @@ void compare(const NamedTensors& outputs,
   }
 }
 
+// The outputs of a method at other sizes beside the model's.
+void check_method(const ExportedModel& exported,
+                  const std::string& name,
+                  PretrainedModelImpl& model,
+                  const ExportSizes& sizes,
+                  double& largest) {
+  const auto& description = exported.description;
+  const auto& signature = description.signature(name);
+  const auto parameters = model.parameters();
+  const auto device = parameters.empty() ? torch::kCPU : parameters.front().device();
+  ForwardOptions options;
+  const auto has = [&](const char* field) {
+    return std::any_of(
+        signature.outputs.begin(), signature.outputs.end(), [&](const std::string& output) {
+          return ("." + output).find(field) != std::string::npos;
+        });
+  };
+  if (has("hidden_states.")) options.output_hidden_states(true);
+  if (has("attentions.")) options.output_attentions(true);
+  const auto others = other_sizes(sizes);
+  for (std::size_t i = 0; i < others.size(); ++i) {
+    const torch::AutoGradMode gradient_mode(i == 0);  // a file has a form for each
+    auto arguments = make_arguments(signature.inputs, others[i]);
+    std::string text;
+    for (auto& [argument, tensor] : arguments) {
+      tensor = tensor.to(device);
+      text += (text.empty() ? "" : ", ") + argument + " " + describe_tensor(tensor);
+    }
+    // Of what is random both draw the same.
+    torch::manual_seed(0);
+    const auto outputs = run_torchscript(exported, arguments, name);
+    for (const auto& [flag, value] : signature.flags) arguments[flag] = torch::tensor(value);
+    torch::manual_seed(0);
+    auto all = model.call_named(name == "forward" ? description.method : name, arguments, options);
+    NamedTensors expected;
+    for (const auto& wanted : signature.outputs) {
+      const auto found = std::find_if(
+          all.begin(), all.end(), [&](const auto& output) { return output.first == wanted; });
+      if (found == all.end()) throw CheckpointError("export", wanted, "an output", "none");
+      expected.push_back(*found);
+    }
+    compare(outputs, expected, text, largest);
+  }
+}
+
 }  // namespace
 
 double check_export(const ExportedModel& exported,
@@ -69,46 +122,14 @@ double check_export(const ExportedModel& exported,
   const auto& description = exported.description;
   const bool was_training = model.is_training();
   model.eval();
-  const auto parameters = model.parameters();
-  const auto device = parameters.empty() ? torch::kCPU : parameters.front().device();
-  const auto sizes =
-      example_inputs.empty() ? usual_sizes(model) : sizes_of(description.inputs, example_inputs);
-  ForwardOptions options;
-  const auto has = [&](const char* field) {
-    return std::any_of(
-        description.outputs.begin(), description.outputs.end(), [&](const std::string& name) {
-          return ("." + name).find(field) != std::string::npos;
-        });
-  };
-  if (has("hidden_states.")) options.output_hidden_states(true);
-  if (has("attentions.")) options.output_attentions(true);
+  ExportSizes sizes;
+  if (!example_inputs.empty()) sizes = sizes_of(description.inputs, example_inputs);
+  sizes.merge(usual_sizes(model));
   auto generator = at::globalContext().defaultGenerator(torch::kCPU);
   const auto random_state = generator.get_state();
   double largest = 0.0;
-  const auto others = other_sizes(sizes);
-  for (std::size_t i = 0; i < others.size(); ++i) {
-    const auto& other = others[i];
-    const torch::AutoGradMode gradient_mode(i == 0);  // a file has a form for each
-    auto arguments = make_arguments(description.inputs, other);
-    std::string text;
-    for (auto& [name, tensor] : arguments) {
-      tensor = tensor.to(device);
-      text += (text.empty() ? "" : ", ") + name + " " + describe_tensor(tensor);
-    }
-    // Of what is random both draw the same.
-    torch::manual_seed(0);
-    const auto outputs = run_torchscript(exported, arguments);
-    for (const auto& [name, value] : description.flags) arguments[name] = torch::tensor(value);
-    torch::manual_seed(0);
-    auto all = model.call_named(description.method, arguments, options);
-    NamedTensors expected;
-    for (const auto& name : description.outputs) {
-      const auto found = std::find_if(
-          all.begin(), all.end(), [&](const auto& output) { return output.first == name; });
-      if (found == all.end()) throw CheckpointError("export", name, "an output", "none");
-      expected.push_back(*found);
-    }
-    compare(outputs, expected, text, largest);
+  for (const auto& method : description.method_names()) {
+    check_method(exported, method, model, sizes, largest);
   }
   generator.set_state(random_state);
   model.train(was_training);

@@ -93,31 +93,70 @@ ExportInput input_from_json(const Json& json, const std::string& source) {
   return input;
 }
 
+ExportSignature signature_from_json(const Json& json, const std::string& source) {
+  ExportSignature signature;
+  for (const auto& input : member(json, "inputs", Json::value_t::array, source)) {
+    signature.inputs.push_back(input_from_json(input, source));
+  }
+  for (const auto& [name, value] : member(json, "flags", Json::value_t::object, source).items()) {
+    signature.flags[name] = value.is_boolean() && value.get<bool>();
+  }
+  signature.outputs = texts(json, "outputs", source);
+  return signature;
+}
+
+Json signature_json(const ExportSignature& signature) {
+  auto inputs = Json::array();
+  for (const auto& input : signature.inputs) {
+    inputs.push_back({{"name", input.name},
+                      {"dtype", dtype_name(input.dtype)},
+                      {"shape", shape_json(input.shape)}});
+  }
+  return {{"inputs", inputs}, {"flags", Json(signature.flags)}, {"outputs", signature.outputs}};
+}
+
 std::string source_of(const std::filesystem::path& path) {
   return path.string() + ": " + kDescriptionFile;
 }
 
 }  // namespace
 
+const ExportSignature& ExportDescription::signature(const std::string& method_name) const {
+  if (method_name == "forward") return *this;
+  const auto found = methods.find(method_name);
+  if (found != methods.end()) return found->second;
+  std::string known;
+  for (const auto& name : method_names()) known += (known.empty() ? "" : ", ") + printable(name);
+  throw UsageError("export",
+                   printable(class_name),
+                   "one of the file's methods " + known,
+                   quote(method_name),
+                   "vizoo export writes those that the class has");
+}
+
+std::vector<std::string> ExportDescription::method_names() const {
+  std::vector<std::string> names{"forward"};
+  for (const auto& [name, signature] : methods) names.push_back(name);
+  return names;
+}
+
 Json to_json(const ExportDescription& description) {
-  auto inputs = Json::array();
-  for (const auto& input : description.inputs) {
-    inputs.push_back({{"name", input.name},
-                      {"dtype", dtype_name(input.dtype)},
-                      {"shape", shape_json(input.shape)}});
+  Json json = {{"format", kFormatVersion},
+               {"class_name", description.class_name},
+               {"model_type", description.model_type},
+               {"vizoo_version", description.vizoo_version},
+               {"libtorch_version", description.libtorch_version},
+               {"op_library", kOpLibrary},
+               {"ops", description.ops},
+               {"method", description.method},
+               {"output_format", enum_name(description.format)}};
+  json.update(signature_json(description));
+  auto methods = Json::object();
+  for (const auto& [name, signature] : description.methods) {
+    methods[name] = signature_json(signature);
   }
-  return {{"format", kFormatVersion},
-          {"class_name", description.class_name},
-          {"model_type", description.model_type},
-          {"vizoo_version", description.vizoo_version},
-          {"libtorch_version", description.libtorch_version},
-          {"op_library", kOpLibrary},
-          {"ops", description.ops},
-          {"method", description.method},
-          {"inputs", inputs},
-          {"flags", Json(description.flags)},
-          {"output_format", enum_name(description.format)},
-          {"outputs", description.outputs}};
+  json["methods"] = methods;
+  return json;
 }
 
 ExportDescription export_description_from_json(const Json& json, const std::string& source) {
@@ -133,18 +172,13 @@ ExportDescription export_description_from_json(const Json& json, const std::stri
                           "It was written by another version of vizoo");
   }
   ExportDescription description;
+  static_cast<ExportSignature&>(description) = signature_from_json(json, source);
   description.class_name = text(json, "class_name", source);
   description.model_type = text(json, "model_type", source);
   description.vizoo_version = text(json, "vizoo_version", source);
   description.libtorch_version = text(json, "libtorch_version", source);
   description.ops = texts(json, "ops", source);
   description.method = text(json, "method", source);
-  for (const auto& input : member(json, "inputs", Json::value_t::array, source)) {
-    description.inputs.push_back(input_from_json(input, source));
-  }
-  for (const auto& [name, value] : member(json, "flags", Json::value_t::object, source).items()) {
-    description.flags[name] = value.is_boolean() && value.get<bool>();
-  }
   const auto format = enum_value<ExportFormat>(text(json, "output_format", source));
   if (!format) {
     throw CheckpointError("export",
@@ -153,7 +187,15 @@ ExportDescription export_description_from_json(const Json& json, const std::stri
                           quote(text(json, "output_format", source)));
   }
   description.format = *format;
-  description.outputs = texts(json, "outputs", source);
+  if (!json.contains("methods")) return description;
+  for (const auto& [name, method] :
+       member(json, "methods", Json::value_t::object, source).items()) {
+    const auto place = source + ": /methods/" + name;
+    if (!method.is_object()) {
+      throw CheckpointError("export", printable(place), "an object", describe_json(method));
+    }
+    description.methods[name] = signature_from_json(method, place);
+  }
   return description;
 }
 

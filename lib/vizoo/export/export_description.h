@@ -27,18 +27,32 @@ struct EnumNames<ExportFormat> {
   };
 };
 
-/// Class, arguments, outputs and needs of an exported model.
-struct ExportDescription {
-  std::string class_name;             ///< e.g. "DinatForImageClassification"
-  std::string model_type;             ///< e.g. "dinat"
-  std::string vizoo_version;          ///< of the writer
-  std::string libtorch_version;       ///< of the writer
-  std::vector<std::string> ops;       ///< of libvizoo_ops.so, e.g. "vizoo::na2d"; sorted
-  std::string method = "forward";     ///< of the model, which the file's `forward` runs
-  std::vector<ExportInput> inputs;    ///< in the order of `forward`'s arguments
+/// What a method of an exported file takes and returns.
+struct ExportSignature {
+  std::vector<ExportInput> inputs;    ///< in the order of its arguments
   std::map<std::string, bool> flags;  ///< arguments that are part of the file
+  std::vector<std::string> outputs;   ///< Transformers' names: "logits", "hidden_states.0", ...
+};
+
+/// Class, arguments, outputs and needs of an exported model. The signature is that of the file's
+/// `forward`.
+struct ExportDescription : ExportSignature {
+  std::string class_name;          ///< e.g. "DinatForImageClassification"
+  std::string model_type;          ///< e.g. "dinat"
+  std::string vizoo_version;       ///< of the writer
+  std::string libtorch_version;    ///< of the writer
+  std::vector<std::string> ops;    ///< of libvizoo_ops.so, e.g. "vizoo::na2d"; sorted
+  std::string method = "forward";  ///< of the model, which the file's `forward` runs
   ExportFormat format = ExportFormat::tuple;
-  std::vector<std::string> outputs;  ///< Transformers' names: "logits", "hidden_states.0", ...
+  /// The file's other methods by name. Older files have none.
+  std::map<std::string, ExportSignature> methods;
+
+  /// Of `forward` or another of the file's methods. Throws UsageError, which names the methods, for
+  /// any other.
+  const ExportSignature& signature(const std::string& method_name) const;
+
+  /// "forward" and the names of the other methods.
+  std::vector<std::string> method_names() const;
 };
 
 /// Name of the library that an exported model's ops are in.

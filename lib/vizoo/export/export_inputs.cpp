@@ -17,12 +17,28 @@ namespace {
 
 using Shape = std::vector<ExportDimension>;
 
+constexpr const char* kInterpolate = "interpolate_pos_encoding";
 constexpr const char* kBatch = "batch";
 constexpr const char* kTexts = "texts";
+constexpr const char* kQueries = "queries";
 constexpr const char* kLength = "length";
 constexpr const char* kHeight = "height";
 constexpr const char* kWidth = "width";
+constexpr const char* kQueryHeight = "query_height";
+constexpr const char* kQueryWidth = "query_width";
+constexpr const char* kAudioPoints = "audio_points";
+constexpr const char* kImagePoints = "image_points";
 constexpr int64_t kUsualImageSize = 224;
+
+// What methods beside forward take; OWLv2 alone has any.
+const std::map<std::string, std::vector<std::string>>& method_arguments() {
+  static const std::map<std::string, std::vector<std::string>> table = {
+      {"get_text_features", {"input_ids", "attention_mask"}},
+      {"get_image_features", {"pixel_values", kInterpolate}},
+      {"image_embedder", {"pixel_values", kInterpolate}},
+      {"image_guided_detection", {"pixel_values", "query_pixel_values", kInterpolate}}};
+  return table;
+}
 
 Shape images_of_any_size(int64_t channels) { return {kBatch, channels, kHeight, kWidth}; }
 
@@ -75,7 +91,7 @@ const Owlv2TextConfig* owlv2_texts(const PretrainedModelImpl& model) {
 
 // Of pixel_values.
 std::optional<Shape> image_shape(const PretrainedModelImpl& model, const NamedArguments& flags) {
-  const bool interpolates = is_set(flags, "interpolate_pos_encoding");
+  const bool interpolates = is_set(flags, kInterpolate);
   if (const auto* images = owlv2_images(model)) {
     if (interpolates) return images_of_any_size(images->num_channels);
     return square_images(images->num_channels, images->image_size);
@@ -105,6 +121,19 @@ const PerceiverConfig* perceiver_texts(const PretrainedModelImpl& model) {
   return classifier == nullptr ? nullptr : &classifier->config;
 }
 
+// Of the images that show what to look for.
+std::optional<Shape> query_image_shape(const PretrainedModelImpl& model,
+                                       const NamedArguments& flags) {
+  auto shape = image_shape(model, flags);
+  if (!shape) return shape;
+  shape->at(0) = kQueries;
+  if (is_set(flags, kInterpolate)) {
+    shape->at(2) = kQueryHeight;
+    shape->at(3) = kQueryWidth;
+  }
+  return shape;
+}
+
 std::optional<Shape> multimodal_shape(const PerceiverConfig& config, const std::string& name) {
   if (name == "inputs.audio") return Shape{kBatch, config.audio_samples(), int64_t{1}};
   if (name == "inputs.label") return Shape{kBatch, config.num_labels()};
@@ -112,15 +141,8 @@ std::optional<Shape> multimodal_shape(const PerceiverConfig& config, const std::
   if (name == "inputs.image") {
     return Shape{kBatch, config.num_frames, int64_t{3}, shape.at(2), shape.at(3)};
   }
-  // One of 128 parts of the outputs, as upstream's example decodes them.
-  constexpr int64_t kParts = 128;
-  const auto part = [](int64_t count) { return Shape{std::max<int64_t>(count / kParts, 1)}; };
-  if (name == "subsampled_output_points.image") {
-    return part(config.num_frames * shape.at(2) * shape.at(3));
-  }
-  if (name == "subsampled_output_points.audio") {
-    return part(config.audio_samples() / config.samples_per_patch);
-  }
+  if (name == "subsampled_output_points.audio") return Shape{kAudioPoints};
+  if (name == "subsampled_output_points.image") return Shape{kImagePoints};
   return std::nullopt;
 }
 
@@ -142,6 +164,7 @@ std::optional<Shape> known_shape(const PretrainedModelImpl& model,
     return Shape{kBatch, int64_t{2}, int64_t{27}, size.at(0), size.at(1)};
   }
   if (name == "pixel_values" || name == "inputs") return image_shape(model, flags);
+  if (name == "query_pixel_values") return query_image_shape(model, flags);
   if (name == "bool_masked_pos") return Shape{kBatch, "patches"};
   return std::nullopt;
 }
@@ -154,7 +177,12 @@ int64_t number_of_values(const PretrainedModelImpl& model, const std::string& na
   return 2;
 }
 
-std::vector<std::string> usual_names(const PretrainedModelImpl& model) {
+std::vector<std::string> usual_names(const PretrainedModelImpl& model, const std::string& method) {
+  if (method != "forward") {
+    auto names = argument_names_of(model, method);
+    names.erase(std::remove(names.begin(), names.end(), kInterpolate), names.end());
+    return names;
+  }
   if (is_one_of<PerceiverForMultimodalAutoencodingImpl>(model)) {
     return {"inputs.audio",
             "inputs.image",
@@ -184,6 +212,12 @@ bool is_integer(const std::string& name) {
          name.rfind("subsampled_output_points.", 0) == 0;
 }
 
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
 std::string shape_text(const Shape& shape) {
   std::string text = "[";
   for (const auto& size : shape) {
@@ -202,9 +236,32 @@ std::string ExportInput::argument() const {
   return text;
 }
 
-std::vector<ExportInput> usual_inputs(const PretrainedModelImpl& model) {
+std::vector<std::string> argument_names_of(const PretrainedModelImpl& model,
+                                           const std::string& method) {
+  if (method == "forward") return model.argument_names();
+  const auto methods = model.method_names();
+  const auto found = method_arguments().find(method);
+  if (found != method_arguments().end() &&
+      std::find(methods.begin(), methods.end(), method) != methods.end()) {
+    return found->second;
+  }
+  throw UsageError("model",
+                   model.class_name(),
+                   "one of the methods " + joined(usual_methods(model)),
+                   quote(method));
+}
+
+std::vector<std::string> usual_methods(const PretrainedModelImpl& model) {
+  std::vector<std::string> methods;
+  for (const auto& name : model.method_names()) {
+    if (name == "forward" || method_arguments().count(name) != 0) methods.push_back(name);
+  }
+  return methods;
+}
+
+std::vector<ExportInput> usual_inputs(const PretrainedModelImpl& model, const std::string& method) {
   std::vector<ExportInput> inputs;
-  for (const auto& name : usual_names(model)) {
+  for (const auto& name : usual_names(model, method)) {
     ExportInput input;
     input.name = name;
     input.shape = known_shape(model, name, {}).value();
@@ -218,14 +275,13 @@ std::vector<ExportInput> usual_inputs(const PretrainedModelImpl& model) {
 }
 
 std::vector<ExportInput> inputs_of(const PretrainedModelImpl& model,
-                                   const NamedArguments& arguments) {
+                                   const NamedArguments& arguments,
+                                   const std::string& method) {
   const auto flags = flags_of(arguments);
-  const auto names = model.argument_names();
+  const auto names = argument_names_of(model, method);
   for (const auto& [name, tensor] : arguments) {
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;
-    std::string known;
-    for (const auto& one : names) known += (known.empty() ? "" : ", ") + one;
-    throw UsageError("export", model.class_name(), "the arguments " + known, quote(name));
+    throw UsageError("export", model.class_name(), "the arguments " + joined(names), quote(name));
   }
   std::vector<ExportInput> inputs;
   for (const auto& name : names) {
@@ -244,10 +300,6 @@ std::vector<ExportInput> inputs_of(const PretrainedModelImpl& model,
                            name.rfind("inputs", 0) == 0 || name == "pixel_values";
       if (batched && !sizes.empty()) input.shape.front() = kBatch;
     }
-    // How many outputs are asked for is part of an exported file.
-    if (name.rfind("subsampled_output_points.", 0) == 0) {
-      input.shape.assign(sizes.begin(), sizes.end());
-    }
     inputs.push_back(std::move(input));
   }
   return inputs;
@@ -262,14 +314,23 @@ NamedArguments flags_of(const NamedArguments& arguments) {
 }
 
 ExportSizes usual_sizes(const PretrainedModelImpl& model) {
-  ExportSizes sizes{{kBatch, 1}, {kTexts, 2}};
+  ExportSizes sizes{{kBatch, 1}, {kTexts, 2}, {kQueries, 1}};
   if (const auto* texts = owlv2_texts(model)) sizes[kLength] = texts->max_position_embeddings;
   if (const auto* texts = perceiver_texts(model)) sizes[kLength] = texts->max_position_embeddings;
   const bool perceiver = find_model(model.class_name()).model_type == "perceiver";
   const auto side =
       perceiver ? kUsualImageSize : integer(config_of(model), "image_size", kUsualImageSize);
-  sizes[kHeight] = side;
-  sizes[kWidth] = side;
+  for (const char* name : {kHeight, kWidth, kQueryHeight, kQueryWidth}) sizes[name] = side;
+  if (const auto* multimodal =
+          dynamic_cast<const PerceiverForMultimodalAutoencodingImpl*>(&model)) {
+    // One of 128 parts of the outputs, as upstream's example decodes them.
+    constexpr int64_t kParts = 128;
+    const auto& config = multimodal->config;
+    const auto part = [](int64_t count) { return std::max<int64_t>(count / kParts, 1); };
+    const auto& shape = config.output_shape;
+    sizes[kImagePoints] = part(config.num_frames * shape.at(2) * shape.at(3));
+    sizes[kAudioPoints] = part(config.audio_samples() / config.samples_per_patch);
+  }
   return sizes;
 }
 

@@ -14,7 +14,7 @@ namespace vizoo {
 
 /// A size of a tensor: a number that the exported file is made for, or the name of one that varies
 /// from call to call ("batch", "height", ...). Equal names are equal sizes; "texts" is a multiple
-/// of "batch" where a model takes texts and images.
+/// of "batch" where a model takes texts and images, "queries" are 1 or as many as "batch".
 using ExportDimension = std::variant<int64_t, std::string>;
 
 /// A tensor that an exported model takes.
@@ -31,16 +31,25 @@ struct ExportInput {
 /// Values of the named sizes.
 using ExportSizes = std::map<std::string, int64_t>;
 
-/// The tensors that `model` takes where nobody says otherwise, in the order of its arguments: those
-/// of its image processor or tokenizer. Throws UsageError for a model that has no usual inputs
-/// (PerceiverModel).
-std::vector<ExportInput> usual_inputs(const PretrainedModelImpl& model);
+/// The tensors that a method of `model` takes where nobody says otherwise, in the order of its
+/// arguments: those of its image processor or tokenizer. Throws UsageError for a model or method
+/// that has no usual inputs (PerceiverModel).
+std::vector<ExportInput> usual_inputs(const PretrainedModelImpl& model,
+                                      const std::string& method = "forward");
 
-/// The same for given arguments. Flags (Bool of one element) are no inputs but part of the model.
-/// Of an argument that is not known, only the batch varies, if it is a tensor of inputs. Throws
-/// UsageError for an argument that the model does not take.
+/// Those of the model's `method_names()` that have usual inputs.
+std::vector<std::string> usual_methods(const PretrainedModelImpl& model);
+
+/// As usual_inputs, for given arguments. Flags (Bool of one element) are no inputs but part of the
+/// model. Of an argument that is not known, only the batch varies, if it is a tensor of inputs.
+/// Throws UsageError for an argument that the method does not take.
 std::vector<ExportInput> inputs_of(const PretrainedModelImpl& model,
-                                   const NamedArguments& arguments);
+                                   const NamedArguments& arguments,
+                                   const std::string& method = "forward");
+
+/// Names of all that a method takes, flags too. Throws UsageError if it is none of the model's.
+std::vector<std::string> argument_names_of(const PretrainedModelImpl& model,
+                                           const std::string& method);
 
 /// The flags among the arguments.
 NamedArguments flags_of(const NamedArguments& arguments);

@@ -61,13 +61,21 @@ class ScriptedModel : public Interface {
   }
   NamedTensors forward_named(const NamedArguments& arguments,
                              const ForwardOptions& options) override {
-    check(options);
-    return run_torchscript(exported, arguments);
+    return call_named("forward", arguments, options);
+  }
+  std::vector<std::string> method_names() const override {
+    return exported.description.method_names();
+  }
+  NamedTensors call_named(const std::string& method,
+                          const NamedArguments& arguments,
+                          const ForwardOptions& options) override {
+    check(options, exported.description.signature(method).outputs);
+    return run_torchscript(exported, arguments, method);
   }
 
  protected:
   NamedTensors run(const torch::Tensor& pixel_values, const ForwardOptions& options) {
-    check(options);
+    check(options, exported.description.outputs);
     const auto& name = exported.description.inputs.front().name;
     return run_torchscript(exported, {{name, pixel_values}});
   }
@@ -76,7 +84,7 @@ class ScriptedModel : public Interface {
   PretrainedConfig config;
 
  private:
-  void check(const ForwardOptions& options) const {
+  void check(const ForwardOptions& options, const std::vector<std::string>& outputs) const {
     const auto refuse = [&](const char* what) {
       throw UsageError("export",
                        class_name(),
@@ -84,7 +92,6 @@ class ScriptedModel : public Interface {
                        what,
                        "Name them with --outputs when it is made");
     };
-    const auto& outputs = exported.description.outputs;
     const auto has = [&](const std::string& name) {
       return std::any_of(outputs.begin(), outputs.end(), [&](const std::string& output) {
         return output.find(name + ".") != std::string::npos;

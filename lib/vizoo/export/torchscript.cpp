@@ -18,9 +18,13 @@
 namespace vizoo {
 namespace {
 
-// Fast, and with gradients: TorchScript differentiates no operation in place.
-constexpr const char* kInferenceMethod = "traced_inference";
-constexpr const char* kTrainingMethod = "traced_training";
+// What is traced of a method: fast, and with gradients, as TorchScript differentiates no operation
+// in place.
+std::string traced_name(const std::string& method, bool trainable) {
+  const std::string name = trainable ? "traced_training" : "traced_inference";
+  return method == "forward" ? name : name + "_" + method;
+}
+
 constexpr const char* kAssertion = "AssertionError: ";
 
 // Whether `name` is the output `wanted` or a part of it.
@@ -87,25 +91,26 @@ std::string size_check(const ExportInput& input) {
          "], got {}.\".format(" + name + ".size())\n";
 }
 
-// `forward` in TorchScript: checks the sizes, runs what was traced, and names the outputs.
-std::string forward_source(const ExportDescription& description) {
+// A method in TorchScript: checks the sizes, runs what was traced, and names the outputs.
+std::string method_source(const std::string& name,
+                          const ExportSignature& signature,
+                          ExportFormat format) {
   std::string parameters;
   std::string arguments;
   std::string checks;
-  for (const auto& input : description.inputs) {
+  for (const auto& input : signature.inputs) {
     parameters += ", " + input.argument() + ": Tensor";
     arguments += (arguments.empty() ? "" : ", ") + input.argument();
     checks += size_check(input);
   }
-  const auto call = [&](const char* method) {
-    return std::string("        outputs = self.") + method + "(" + arguments + ")\n";
+  const auto call = [&](bool trainable) {
+    return "        outputs = self." + traced_name(name, trainable) + "(" + arguments + ")\n";
   };
-  const auto calls = "    if torch.is_grad_enabled():\n" + call(kTrainingMethod) + "    else:\n" +
-                     call(kInferenceMethod);
+  const auto calls = "    if torch.is_grad_enabled():\n" + call(true) + "    else:\n" + call(false);
   std::string type;
   std::string result;
-  if (description.format == ExportFormat::tuple) {
-    for (std::size_t i = 0; i < description.outputs.size(); ++i) {
+  if (format == ExportFormat::tuple) {
+    for (std::size_t i = 0; i < signature.outputs.size(); ++i) {
       type += i == 0 ? "Tensor" : ", Tensor";
     }
     type = "Tuple[" + type + "]";
@@ -113,13 +118,13 @@ std::string forward_source(const ExportDescription& description) {
   } else {
     type = "Dict[str, Tensor]";
     std::string items;
-    for (std::size_t i = 0; i < description.outputs.size(); ++i) {
-      items += (i == 0 ? "\"" : ", \"") + description.outputs[i] + "\": outputs[" +
+    for (std::size_t i = 0; i < signature.outputs.size(); ++i) {
+      items += (i == 0 ? "\"" : ", \"") + signature.outputs[i] + "\": outputs[" +
                std::to_string(i) + "]";
     }
     result = calls + "    return {" + items + "}\n";
   }
-  return "def forward(self" + parameters + ") -> " + type + ":\n" + checks + result;
+  return "def " + name + "(self" + parameters + ") -> " + type + ":\n" + checks + result;
 }
 
 // Puts a model into evaluation mode, and back.
@@ -150,9 +155,11 @@ NamedArguments like_parameters(NamedArguments arguments, const PretrainedModelIm
   return arguments;
 }
 
-NamedArguments arguments_to_trace(const PretrainedModelImpl& model, const NamedArguments& given) {
+NamedArguments arguments_to_trace(const PretrainedModelImpl& model,
+                                  const std::string& method,
+                                  const NamedArguments& given) {
   if (!given.empty()) return given;
-  return make_arguments(usual_inputs(model), usual_sizes(model));
+  return make_arguments(usual_inputs(model, method), usual_sizes(model));
 }
 
 std::vector<std::string> names_of(const NamedTensors& tensors) {
@@ -168,13 +175,62 @@ NamedTensors call(PretrainedModelImpl& model,
                         options);
 }
 
+// Arguments to trace another method with: of the sizes of `given`, and with its flags, where the
+// method takes the same.
+NamedArguments arguments_of(const PretrainedModelImpl& model,
+                            const std::string& method,
+                            const NamedArguments& given,
+                            const ExportSizes& given_sizes) {
+  auto sizes = given_sizes;
+  sizes.merge(usual_sizes(model));
+  auto arguments = make_arguments(usual_inputs(model, method), sizes);
+  const auto known = argument_names_of(model, method);
+  for (const auto& [name, flag] : flags_of(given)) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) arguments[name] = flag;
+  }
+  return like_parameters(std::move(arguments), model);
+}
+
+// Traces the options' method of the model, which becomes `name` of the module.
+ExportSignature add_method(torch::jit::Module& module,
+                           const std::string& name,
+                           PretrainedModelImpl& model,
+                           const NamedArguments& arguments,
+                           const ExportOptions& options) {
+  ExportSignature signature;
+  signature.inputs = inputs_of(model, arguments, options.method());
+  sizes_of(signature.inputs, arguments);  // throws
+  const auto flags = flags_of(arguments);
+  for (const auto& [flag, value] : flags) signature.flags[flag] = value.item<bool>();
+  std::vector<torch::Tensor> inputs;
+  std::vector<std::string> input_names;
+  for (const auto& input : signature.inputs) {
+    inputs.push_back(arguments.at(input.name).detach());
+    input_names.push_back(input.argument());
+  }
+  const auto run = [&](const std::vector<torch::Tensor>& tensors) {
+    auto named = flags;
+    for (std::size_t i = 0; i < tensors.size(); ++i) named[signature.inputs[i].name] = tensors[i];
+    const auto outputs = call(model, named, options);
+    signature.outputs = names_of(outputs);
+    std::vector<torch::Tensor> values;
+    for (const auto& [output, tensor] : outputs) values.push_back(tensor);
+    return values;
+  };
+  for (const bool trainable : {false, true}) {
+    add_traced_method(module, traced_name(name, trainable), inputs, input_names, trainable, run);
+  }
+  module.define(method_source(name, signature, options.format()));
+  return signature;
+}
+
 }  // namespace
 
 ExportedModel export_torchscript(PretrainedModelImpl& model,
                                  const NamedArguments& example_inputs,
                                  const ExportOptions& options) {
-  const auto arguments = like_parameters(arguments_to_trace(model, example_inputs), model);
-  const auto flags = flags_of(arguments);
+  const auto arguments =
+      like_parameters(arguments_to_trace(model, options.method(), example_inputs), model);
   ExportedModel exported;
   auto& description = exported.description;
   description.class_name = model.class_name();
@@ -183,36 +239,32 @@ ExportedModel export_torchscript(PretrainedModelImpl& model,
   description.libtorch_version = TORCH_VERSION;
   description.method = options.method();
   description.format = options.format();
-  description.inputs = inputs_of(model, arguments);
-  sizes_of(description.inputs, arguments);  // throws
-  for (const auto& [name, flag] : flags) description.flags[name] = flag.item<bool>();
 
   const EvaluationMode evaluation(model);
-  std::vector<torch::Tensor> inputs;
-  std::vector<std::string> input_names;
-  for (const auto& input : description.inputs) {
-    inputs.push_back(arguments.at(input.name).detach());
-    input_names.push_back(input.argument());
-  }
-  const auto forward = [&](const std::vector<torch::Tensor>& tensors) {
-    auto named = flags;
-    for (std::size_t i = 0; i < tensors.size(); ++i) {
-      named[description.inputs[i].name] = tensors[i];
+  auto& module = exported.module;
+  module = mirror_module(model, "vizoo." + description.class_name);
+  static_cast<ExportSignature&>(description) =
+      add_method(module, "forward", model, arguments, options);
+  if (options.method() == "forward") {
+    const auto sizes = sizes_of(description.inputs, arguments);
+    for (const auto& method : usual_methods(model)) {
+      if (method == "forward") continue;
+      description.methods[method] =
+          add_method(module,
+                     method,
+                     model,
+                     arguments_of(model, method, arguments, sizes),
+                     ExportOptions().format(options.format()).method(method));
     }
-    const auto outputs = call(model, named, options);
-    description.outputs = names_of(outputs);
-    std::vector<torch::Tensor> values;
-    for (const auto& [name, tensor] : outputs) values.push_back(tensor);
-    return values;
-  };
-  exported.module = mirror_module(model, "vizoo." + description.class_name);
-  std::set<std::string> ops;
-  for (const bool trainable : {false, true}) {
-    const auto* method = trainable ? kTrainingMethod : kInferenceMethod;
-    add_traced_method(exported.module, method, inputs, input_names, trainable, forward);
-    for (auto& op : ops_of(exported.module, method, "vizoo")) ops.insert(std::move(op));
   }
-  exported.module.define(forward_source(description));
+  std::set<std::string> ops;
+  for (const auto& method : description.method_names()) {
+    for (const bool trainable : {false, true}) {
+      for (auto& op : ops_of(module, traced_name(method, trainable), "vizoo")) {
+        ops.insert(std::move(op));
+      }
+    }
+  }
   description.ops.assign(ops.begin(), ops.end());
   exported.files["config.json"] = config_json_text(model);
   return exported;
@@ -263,12 +315,14 @@ ExportedModel load_torchscript(const std::filesystem::path& path, const ScriptOp
   return exported;
 }
 
-NamedTensors run_torchscript(const ExportedModel& exported, const NamedArguments& arguments) {
-  const auto& description = exported.description;
+NamedTensors run_torchscript(const ExportedModel& exported,
+                             const NamedArguments& arguments,
+                             const std::string& method) {
+  const auto& signature = exported.description.signature(method);
   std::string known;
   torch::jit::Stack stack;
   std::size_t used = 0;
-  for (const auto& input : description.inputs) {
+  for (const auto& input : signature.inputs) {
     known += (known.empty() ? "" : ", ") + input.name;
     const auto found = arguments.find(input.name);
     if (found == arguments.end()) continue;
@@ -276,21 +330,24 @@ NamedTensors run_torchscript(const ExportedModel& exported, const NamedArguments
     ++used;
   }
   for (const auto& [name, tensor] : flags_of(arguments)) {
-    const auto found = description.flags.find(name);
-    if (found == description.flags.end() || found->second != tensor.item<bool>()) {
+    const auto found = signature.flags.find(name);
+    if (found == signature.flags.end() || found->second != tensor.item<bool>()) {
       throw UsageError("export", "arguments", "the flags that the file was made with", quote(name));
     }
     ++used;
   }
-  if (used != arguments.size() || stack.size() != description.inputs.size()) {
+  if (used != arguments.size() || stack.size() != signature.inputs.size()) {
     std::string got;
     for (const auto& [name, tensor] : arguments) got += (got.empty() ? "" : ", ") + name;
     throw UsageError("export", "arguments", known, quote(got));
   }
+  auto compiled = exported.module.find_method(method);
+  if (!compiled) {
+    throw CheckpointError("export", "exported model", "the method " + printable(method), "none");
+  }
   c10::IValue result;
   try {
-    auto module = exported.module;  // a handle; forward is not const
-    result = module.forward(std::move(stack));
+    result = (*compiled)(std::move(stack));
   } catch (const std::exception& error) {
     // `Traceback ... AssertionError: [model] pixel_values: expected ..., got ....`
     const std::string text = error.what();
@@ -299,11 +356,12 @@ NamedTensors run_torchscript(const ExportedModel& exported, const NamedArguments
     const auto line = text.substr(found + std::string(kAssertion).size());
     throw ShapeError(line.substr(0, line.find('\n')));
   }
+  const bool is_tuple = exported.description.format == ExportFormat::tuple;
   NamedTensors outputs;
-  for (std::size_t i = 0; i < description.outputs.size(); ++i) {
-    const auto& name = description.outputs[i];
-    const auto value = description.format == ExportFormat::tuple ? result.toTupleRef().elements()[i]
-                                                                 : result.toGenericDict().at(name);
+  for (std::size_t i = 0; i < signature.outputs.size(); ++i) {
+    const auto& name = signature.outputs[i];
+    const auto value =
+        is_tuple ? result.toTupleRef().elements()[i] : result.toGenericDict().at(name);
     outputs.emplace_back(name, value.toTensor());
   }
   return outputs;

@@ -23,7 +23,9 @@ struct ExportOptions {
   /// without being asked for more. Naming hidden_states or attentions asks for them.
   TORCH_ARG(std::vector<std::string>, outputs);
   TORCH_ARG(ExportFormat, format) = ExportFormat::tuple;
-  /// Method of the model that the file's `forward` runs, one of its `method_names()`.
+  /// Method of the model that the file's `forward` runs, one of its `method_names()`. With the
+  /// model's own forward, the file has the other methods too, with all their outputs, under their
+  /// names.
   TORCH_ARG(std::string, method) = "forward";
 };
 
@@ -57,8 +59,8 @@ ExportedModel export_torchscript(const torch::nn::ModuleHolder<Impl>& model,
   return export_torchscript(*model, example_inputs, options);
 }
 
-/// Runs it and the model on other batch and image sizes, as far as they may vary, and compares all
-/// outputs. Returns the largest difference. Throws CheckpointError if one is above
+/// Runs all its methods and the model's on other batch and image sizes, as far as they may vary,
+/// and compares all outputs. Returns the largest difference. Throws CheckpointError if one is above
 /// 1e-5 max(1, max|expected|) in float32 and float64, 64 eps of the dtype in others.
 double check_export(const ExportedModel& exported,
                     PretrainedModelImpl& model,
@@ -80,8 +82,11 @@ struct ScriptOptions {
 ExportedModel load_torchscript(const std::filesystem::path& path,
                                const ScriptOptions& options = {});
 
-/// Calls `forward` with arguments by name; outputs by name. Throws UsageError for names that are
-/// not the file's, ShapeError for a tensor that does not fit what it was made for.
-NamedTensors run_torchscript(const ExportedModel& exported, const NamedArguments& arguments);
+/// Calls `forward`, or another of the description's methods, with arguments by name; outputs by
+/// name. Throws UsageError for names that are not the file's, ShapeError for a tensor that does not
+/// fit what it was made for, CheckpointError for a file that has not what its description says.
+NamedTensors run_torchscript(const ExportedModel& exported,
+                             const NamedArguments& arguments,
+                             const std::string& method = "forward");
 
 }  // namespace vizoo

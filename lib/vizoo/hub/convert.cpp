@@ -17,24 +17,6 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxConfigBytes = std::size_t{64} << 20U;
 
-// Beside config.json, which comes last: what Transformers' processors and tokenizers read.
-constexpr const char* kCopied[] = {"generation_config.json",
-                                   "preprocessor_config.json",
-                                   "processor_config.json",
-                                   "video_preprocessor_config.json",
-                                   "tokenizer_config.json",
-                                   "tokenizer.json",
-                                   "special_tokens_map.json",
-                                   "added_tokens.json",
-                                   "vocab.json",
-                                   "merges.txt",
-                                   "vocab.txt",
-                                   "tokenizer.model",
-                                   "spiece.model",
-                                   "sentencepiece.bpe.model",
-                                   "chat_template.json",
-                                   "chat_template.jinja"};
-
 [[noreturn]] void refuse_own_input(const fs::path& output) {
   throw UsageError("convert",
                    "output",
@@ -154,6 +136,26 @@ void write_config(const fs::path& from,
 
 }  // namespace
 
+const std::vector<std::string>& processor_file_names() {
+  static const std::vector<std::string> names = {"generation_config.json",
+                                                 "preprocessor_config.json",
+                                                 "processor_config.json",
+                                                 "video_preprocessor_config.json",
+                                                 "tokenizer_config.json",
+                                                 "tokenizer.json",
+                                                 "special_tokens_map.json",
+                                                 "added_tokens.json",
+                                                 "vocab.json",
+                                                 "merges.txt",
+                                                 "vocab.txt",
+                                                 "tokenizer.model",
+                                                 "spiece.model",
+                                                 "sentencepiece.bpe.model",
+                                                 "chat_template.json",
+                                                 "chat_template.jinja"};
+  return names;
+}
+
 std::string with_torch_dtype(const std::string& text,
                              const std::string& torch_dtype,
                              const std::string& source) {
@@ -224,7 +226,7 @@ ConvertReport convert_checkpoint(const fs::path& input,
   Converter converter(checkpoint, options);
   report.files = write_safetensors_shards(
       output, converter.tensors(report), metadata, options.max_shard_size());
-  for (const char* const name : kCopied) {
+  for (const auto& name : processor_file_names()) {
     if (fs::exists(input / name, error)) copy_file(input / name, output / name, report);
   }
   if (has_config) write_config(config, output / "config.json", options, report);

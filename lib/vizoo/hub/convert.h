@@ -11,6 +11,10 @@
 
 namespace vizoo {
 
+/// Names of the files of a checkpoint's folder that belong to processors and tokenizers, as
+/// Transformers reads them.
+const std::vector<std::string>& processor_file_names();
+
 /// Called with how many tensors have been written, and of how many.
 using ConvertProgress = std::function<void(std::size_t, std::size_t)>;
 

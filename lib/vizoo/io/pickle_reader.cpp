@@ -15,10 +15,10 @@ using Kind = PickleValue::Kind;
 constexpr std::size_t kMaxIgnoredNames = 100;
 constexpr std::string_view kUsualNames[] = {"state_dict", "model_state_dict", "model", "module"};
 
-class StateReader {
+class StateReader : private TorchFileReader {
  public:
   StateReader(const PickleMachine& machine, const std::string& source)
-      : machine_(machine), source_(source) {}
+      : TorchFileReader(source), machine_(machine) {}
 
   PickledState read(const PickleValue& root) {
     if (root.kind != Kind::dict) {
@@ -48,17 +48,6 @@ class StateReader {
   }
 
  private:
-  [[noreturn]] void fail(const std::string& subject,
-                         const std::string& expected,
-                         const std::string& got,
-                         const std::string& hint = {}) const {
-    throw CheckpointError("checkpoint",
-                          printable(source_) + (subject.empty() ? "" : ": " + subject),
-                          expected,
-                          got,
-                          hint);
-  }
-
   // Until `visit` returns false.
   template <class Visit>
   void for_each(const PickleValue& dict, Visit&& visit) const {
@@ -164,10 +153,20 @@ class StateReader {
   }
 
   const PickleMachine& machine_;
-  const std::string& source_;
 };
 
 }  // namespace
+
+void TorchFileReader::fail(const std::string& subject,
+                           const std::string& expected,
+                           const std::string& got,
+                           const std::string& hint) const {
+  throw CheckpointError("checkpoint",
+                        printable(source_) + (subject.empty() ? "" : ": " + subject),
+                        expected,
+                        got,
+                        hint);
+}
 
 PickledState read_pickled_state(std::string_view pickle, const std::string& source) {
   if (pickle.size() > kMaxPickleBytes) {

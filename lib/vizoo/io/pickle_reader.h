@@ -49,4 +49,19 @@ struct PickledState {
 /// a fraction of a second. `source` is the file's name in messages. Throws CheckpointError.
 PickledState read_pickled_state(std::string_view pickle, const std::string& source);
 
+/// What the readers of files of `torch.save` share: how they say what is wrong.
+class TorchFileReader {
+ protected:
+  /// `source`: the file's name in messages; must live as long as this.
+  explicit TorchFileReader(const std::string& source) : source_(source) {}
+
+  /// Throws CheckpointError about `subject` in the file, about the file itself if it is empty.
+  [[noreturn]] void fail(const std::string& subject,
+                         const std::string& expected,
+                         const std::string& got,
+                         const std::string& hint = {}) const;
+
+  const std::string& source_;
+};
+
 }  // namespace vizoo

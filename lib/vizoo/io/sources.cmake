@@ -1,3 +1,4 @@
+# Files of the io layer. They need OpenSSL's libcrypto.
 set(VIZOO_IO_SOURCES
   config_json.cpp
   file.cpp
@@ -13,6 +14,7 @@ set(VIZOO_IO_SOURCES
   safetensors_header.cpp
   safetensors_index.cpp
   safetensors_writer.cpp
+  sha256.cpp
   torch_checkpoint.cpp
   utf8.cpp
   wav_file.cpp
@@ -30,7 +32,9 @@ set(VIZOO_IO_HEADERS
   safetensors_dtype.h
   safetensors_header.h
   safetensors_index.h
+  sha256.h
   torch_checkpoint.h
   utf8.h
   wav_file.h
   zip_archive.h)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)

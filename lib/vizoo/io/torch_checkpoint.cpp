@@ -20,10 +20,10 @@ bool begins_with(std::string_view text, std::string_view beginning) {
   return text.substr(0, beginning.size()) == beginning;
 }
 
-class CheckpointParser {
+class CheckpointParser : private TorchFileReader {
  public:
   CheckpointParser(std::string_view file, const std::string& source)
-      : file_(file), source_(source) {}
+      : TorchFileReader(source), file_(file) {}
 
   TorchState parse() {
     check_format();
@@ -66,17 +66,6 @@ class CheckpointParser {
   }
 
  private:
-  [[noreturn]] void fail(const std::string& subject,
-                         const std::string& expected,
-                         const std::string& got,
-                         const std::string& hint = {}) const {
-    throw CheckpointError("checkpoint",
-                          printable(source_) + (subject.empty() ? "" : ": " + subject),
-                          expected,
-                          got,
-                          hint);
-  }
-
   // What can be told from the first bytes, for better words than "no zip archive".
   void check_format() const {
     constexpr const char* kExpected = "a zip archive as torch.save writes it";
@@ -135,7 +124,6 @@ class CheckpointParser {
   }
 
   std::string_view file_;
-  const std::string& source_;
   std::vector<ZipEntry> entries_;
   std::string folder_;
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "vizoo/nn/torch.h"
 
@@ -76,6 +77,9 @@ TORCH_MODULE(LayerNorm);
 /// buffers `running_mean` (zeros), `running_var` (ones), all [C], and `num_batches_tracked`, int64.
 class BatchNormImpl : public torch::nn::Module {
  public:
+  static constexpr double kMomentum = 0.1;
+  static constexpr double kEps = 1e-5;
+
   explicit BatchNormImpl(int64_t size);
   /// Throws ShapeError in training mode for one value per channel, which has no variance.
   torch::Tensor forward(const torch::Tensor& input);
@@ -85,6 +89,10 @@ class BatchNormImpl : public torch::nn::Module {
   torch::Tensor running_mean;
   torch::Tensor running_var;
   torch::Tensor num_batches_tracked;
+
+  /// If set, what forward does in training mode: statistics of more than the input, as with many
+  /// processes (training/batch_norm.h). No part of the module's state.
+  std::function<torch::Tensor(BatchNormImpl& self, const torch::Tensor& input)> training_forward;
 };
 TORCH_MODULE(BatchNorm);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "vizoo/core/error.h"
 
@@ -14,13 +15,12 @@ int64_t mask_id(const Tokenizer& tokenizer) {
   return *id;
 }
 
-std::vector<int64_t> encode_text(const PerceiverConfig& config,
+std::vector<int64_t> encode_text(const MaskedLanguageModel& model,
                                  const Tokenizer& tokenizer,
                                  const std::string& text) {
   auto ids = tokenizer.encode(text).input_ids.at(0);
   const auto longest =
-      std::min(config.max_position_embeddings,
-               tokenizer.model_max_length().value_or(config.max_position_embeddings));
+      std::min(model.max_tokens, tokenizer.model_max_length().value_or(model.max_tokens));
   if (static_cast<int64_t>(ids.size()) > longest) {
     throw TokenizerError(
         "tokenizer",
@@ -48,13 +48,11 @@ std::vector<int64_t> find_masks(const std::vector<int64_t>& ids, const Tokenizer
 }
 
 // [P, vocab_size]
-torch::Tensor mask_scores(const PerceiverForMaskedLMImpl& model,
+torch::Tensor mask_scores(const MaskedLanguageModel& model,
                           const std::vector<int64_t>& ids,
                           const std::vector<int64_t>& positions) {
-  const auto device = model.embedding_decoder->bias.device();
-  const auto input_ids = torch::tensor(ids, torch::kLong).unsqueeze(0).to(device);
-  const auto queries = torch::tensor(positions, torch::kLong).to(device);
-  const auto logits = model.decode(model.encode(input_ids), queries).squeeze(0);
+  const auto logits = model.logits(torch::tensor(ids, torch::kLong).unsqueeze(0),
+                                   torch::tensor(positions, torch::kLong));
   return logits.detach().to(torch::kCPU, torch::kFloat32).softmax(-1).contiguous();
 }
 
@@ -70,12 +68,23 @@ std::vector<int64_t> best_ids(const float* scores, int64_t known, int64_t count)
 
 }  // namespace
 
-FilledText fill_mask(const PerceiverForMaskedLMImpl& model,
+MaskedLanguageModel::MaskedLanguageModel(const PerceiverForMaskedLMImpl& model)
+    : MaskedLanguageModel(model.config.max_position_embeddings,
+                          [&model](const torch::Tensor& input_ids, const torch::Tensor& positions) {
+                            const auto device = model.embedding_decoder->bias.device();
+                            const auto encoding = model.encode(input_ids.to(device));
+                            return model.decode(encoding, positions.to(device)).squeeze(0);
+                          }) {}
+
+MaskedLanguageModel::MaskedLanguageModel(int64_t longest, Logits call)
+    : max_tokens(longest), logits(std::move(call)) {}
+
+FilledText fill_mask(const MaskedLanguageModel& model,
                      const Tokenizer& tokenizer,
                      const std::string& text,
                      int64_t top_k) {
   if (top_k < 1) throw UsageError("task", "top_k", "at least 1", std::to_string(top_k));
-  auto ids = encode_text(model.config, tokenizer, text);
+  auto ids = encode_text(model, tokenizer, text);
   const auto positions = find_masks(ids, tokenizer);
   const auto scores = mask_scores(model, ids, positions);
   const auto known = std::min(scores.size(1), tokenizer.size());

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -30,16 +31,30 @@ struct FilledText {
   std::vector<MaskedPosition> masks;  ///< in the order of the text
 };
 
+/// A masked language model, however it is run.
+struct MaskedLanguageModel {
+  /// Takes token ids [1, L] and the positions of masks among them [P], int64 on the CPU; returns
+  /// logits [P, vocab_size] for these positions.
+  using Logits =
+      std::function<torch::Tensor(const torch::Tensor& input_ids, const torch::Tensor& positions)>;
+
+  /// One that must live as long as this; it decodes the outputs at the positions only.
+  MaskedLanguageModel(const PerceiverForMaskedLMImpl& model);  // NOLINT: meant to convert
+  MaskedLanguageModel(int64_t longest, Logits call);
+
+  int64_t max_tokens;
+  Logits logits;
+};
+
 /// Fills in the mask tokens of `text` (`[MASK]`, one for each byte, with PerceiverTokenizer), each
 /// by itself, as Transformers' fill-mask pipeline scores them. The text is encoded once, without
-/// the padding of upstream's examples, which attention leaves out; of the model's outputs only
-/// those of the masks are decoded.
+/// the padding of upstream's examples, which attention leaves out.
 ///
 /// `top_k`: candidates for each mask, at least 1; fewer if there are fewer tokens. Tokens that the
 /// model has and the tokenizer has not are no candidates. Throws TokenizerError for a text that is
 /// not valid UTF-8, has no mask, or has more tokens than model or tokenizer take, and for a
 /// tokenizer without a mask token; UsageError for top_k; ShapeError for ids that the model lacks.
-FilledText fill_mask(const PerceiverForMaskedLMImpl& model,
+FilledText fill_mask(const MaskedLanguageModel& model,
                      const Tokenizer& tokenizer,
                      const std::string& text,
                      int64_t top_k = 5);

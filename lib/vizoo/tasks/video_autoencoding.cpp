@@ -36,13 +36,23 @@ void check_inputs(const PerceiverConfig& config,
 }
 
 // Points of part `index` of `count` parts of 0 .. total - 1.
-torch::Tensor points_of(int64_t total, int64_t index, int64_t count, torch::Device device) {
-  return torch::arange(total * index / count,
-                       total * (index + 1) / count,
-                       torch::dtype(torch::kLong).device(device));
+torch::Tensor points_of(int64_t total, int64_t index, int64_t count) {
+  return torch::arange(total * index / count, total * (index + 1) / count, torch::kLong);
 }
 
 }  // namespace
+
+VideoAutoencodingModel::VideoAutoencodingModel(const PerceiverForMultimodalAutoencodingImpl& model)
+    : VideoAutoencodingModel(model.config, [&model](PerceiverModalities inputs) -> Decode {
+        const auto like = model.parameters().front().options();
+        for (auto& [modality, tensor] : inputs) tensor = tensor.to(like);
+        return [&model, encoding = model.encode(inputs)](const PerceiverModalities& points) {
+          return model.decode(encoding, points);
+        };
+      }) {}
+
+VideoAutoencodingModel::VideoAutoencodingModel(PerceiverConfig model_config, Encode call)
+    : config(std::move(model_config)), encode(std::move(call)) {}
 
 int64_t autoencoding_samples(const PerceiverConfig& config) {
   return config.audio_samples() / config.samples_per_patch * config.samples_per_patch;
@@ -56,22 +66,21 @@ int64_t autoencoding_chunks(const PerceiverConfig& config,
   return std::min(options.chunks(), autoencoding_samples(config) / config.samples_per_patch);
 }
 
-AutoencodedVideo autoencode_video(const PerceiverForMultimodalAutoencodingImpl& model,
+AutoencodedVideo autoencode_video(const VideoAutoencodingModel& model,
                                   const torch::Tensor& frames,
                                   const torch::Tensor& audio,
                                   const VideoAutoencodingOptions& options) {
   const auto& config = model.config;
   check_inputs(config, frames, audio);
   const auto chunks = autoencoding_chunks(config, options);
-  const auto like = model.parameters().front().options();
 
   PerceiverModalities inputs;
   // [T, H, W, 3] -> [1, T, 3, H, W]
   inputs["image"] =
-      frames.permute({0, 3, 1, 2}).to(torch::kFloat32).div(255).unsqueeze(0).contiguous().to(like);
-  inputs["audio"] = audio.reshape({1, -1, 1}).to(like);
-  inputs["label"] = torch::zeros({1, config.num_labels()}, like);
-  const auto encoding = model.encode(inputs);
+      frames.permute({0, 3, 1, 2}).to(torch::kFloat32).div(255).unsqueeze(0).contiguous();
+  inputs["audio"] = audio.reshape({1, -1, 1});
+  inputs["label"] = torch::zeros({1, config.num_labels()});
+  const auto decode = model.encode(inputs);
 
   const auto pixels = frames.size(0) * frames.size(1) * frames.size(2);
   const auto patches = audio.size(0) / config.samples_per_patch;
@@ -83,9 +92,9 @@ AutoencodedVideo autoencode_video(const PerceiverForMultimodalAutoencodingImpl& 
   };
   for (int64_t index = 0; index < chunks; ++index) {
     PerceiverModalities points;
-    points["image"] = points_of(pixels, index, chunks, like.device());
-    points["audio"] = points_of(patches, index, chunks, like.device());
-    const auto logits = model.decode(encoding, points);
+    points["image"] = points_of(pixels, index, chunks);
+    points["audio"] = points_of(patches, index, chunks);
+    const auto logits = decode(points);
     image_parts.push_back(on_cpu(logits.at("image")));
     audio_parts.push_back(on_cpu(logits.at("audio")));
     result.logits = on_cpu(logits.at("label"));
@@ -97,11 +106,11 @@ AutoencodedVideo autoencode_video(const PerceiverForMultimodalAutoencodingImpl& 
   return result;
 }
 
-VideoAutoencoder::VideoAutoencoder(const PerceiverForMultimodalAutoencodingImpl& model,
+VideoAutoencoder::VideoAutoencoder(VideoAutoencodingModel model,
                                    FrameSource next_frame,
                                    torch::Tensor audio,
                                    VideoAutoencodingOptions options)
-    : model_(model),
+    : model_(std::move(model)),
       next_frame_(std::move(next_frame)),
       audio_(std::move(audio)),
       options_(std::move(options)) {

@@ -22,6 +22,22 @@ struct VideoAutoencodingOptions {
   TORCH_ARG(std::function<void()>, on_chunk);
 };
 
+/// A model that autoencodes videos, however it is run.
+struct VideoAutoencodingModel {
+  /// Takes points of image and audio, int64 on the CPU; returns the logits of forward.
+  using Decode = std::function<PerceiverModalities(const PerceiverModalities& points)>;
+  /// Takes the modalities of a video, float32 on the CPU; returns what decodes any points of it.
+  using Encode = std::function<Decode(const PerceiverModalities& inputs)>;
+
+  /// One that must live as long as this; it encodes a video once.
+  VideoAutoencodingModel(
+      const PerceiverForMultimodalAutoencodingImpl& model);  // NOLINT: meant to convert
+  VideoAutoencodingModel(PerceiverConfig model_config, Encode call);
+
+  PerceiverConfig config;
+  Encode encode;
+};
+
 /// What the model makes of a video with its sound.
 struct AutoencodedVideo {
   torch::Tensor frames;  ///< float32, [num_frames, H, W, 3], about [0, 1]
@@ -32,12 +48,11 @@ struct AutoencodedVideo {
 /// Samples of sound that go with a video: all patches of samples_per_patch that its frames last.
 int64_t autoencoding_samples(const PerceiverConfig& config);
 
-/// Encodes a video and decodes all of it, in parts; encoded once, where upstream's example does so
-/// for each part. frames: uint8, [num_frames, H, W, 3], RGB, H x W as the config's output_shape
-/// says; audio: float32, [autoencoding_samples]. Returns tensors on the CPU. Throws ShapeError that
-/// names the modality for anything else, UsageError for chunks below 1.
-/// Source: Transformers' notebook of Perceiver for multimodal autoencoding.
-AutoencodedVideo autoencode_video(const PerceiverForMultimodalAutoencodingImpl& model,
+/// Encodes a video and decodes all of it, in parts. frames: uint8, [num_frames, H, W, 3], RGB, H x
+/// W as the config's output_shape says; audio: float32, [autoencoding_samples]. Returns tensors on
+/// the CPU. Throws ShapeError that names the modality for anything else, UsageError for chunks
+/// below 1. Source: Transformers' notebook of Perceiver for multimodal autoencoding.
+AutoencodedVideo autoencode_video(const VideoAutoencodingModel& model,
                                   const torch::Tensor& frames,
                                   const torch::Tensor& audio,
                                   const VideoAutoencodingOptions& options = {});
@@ -63,9 +78,8 @@ class VideoAutoencoder {
   };
 
   /// audio: float32, [samples], at least autoencoding_samples; frames that last longer than the
-  /// sound are not asked for. `model` must live as long as this. Throws ShapeError for another
-  /// sound, UsageError for chunks below 1.
-  VideoAutoencoder(const PerceiverForMultimodalAutoencodingImpl& model,
+  /// sound are not asked for. Throws ShapeError for another sound, UsageError for chunks below 1.
+  VideoAutoencoder(VideoAutoencodingModel model,
                    FrameSource next_frame,
                    torch::Tensor audio,
                    VideoAutoencodingOptions options = {});
@@ -78,7 +92,7 @@ class VideoAutoencoder {
   int64_t frames_read() const { return frames_read_; }
 
  private:
-  const PerceiverForMultimodalAutoencodingImpl& model_;
+  VideoAutoencodingModel model_;
   FrameSource next_frame_;
   torch::Tensor audio_;
   VideoAutoencodingOptions options_;

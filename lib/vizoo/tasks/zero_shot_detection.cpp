@@ -1,7 +1,5 @@
 #include "vizoo/tasks/zero_shot_detection.h"
 
-#include "vizoo/core/error.h"
-
 namespace vizoo {
 
 DetectionQueries text_queries(Owlv2ForObjectDetectionImpl& model,
@@ -12,17 +10,19 @@ DetectionQueries text_queries(Owlv2ForObjectDetectionImpl& model,
   return {owlv2_normalize(features).unsqueeze(0), input_ids.select(-1, 0).gt(0).unsqueeze(0)};
 }
 
+ImageError query_image_error() {
+  return {"image",
+          "query image",
+          "an image with a box that overlaps it",
+          "none",
+          "Cut the object out more closely"};
+}
+
 DetectionQueries image_query(Owlv2ForObjectDetectionImpl& model,
                              const torch::Tensor& pixel_values) {
   const auto feature_map = model.image_embedder(pixel_values).image_embeds;
   const auto query = model.embed_image_query(feature_map.flatten(1, 2), feature_map);
-  if (!query.query_embeds.defined()) {
-    throw ImageError("image",
-                     "query image",
-                     "an image with a box that overlaps it",
-                     "none",
-                     "Cut the object out more closely");
-  }
+  if (!query.query_embeds.defined()) throw query_image_error();
   return {query.query_embeds, {}};
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "vizoo/core/error.h"
 #include "vizoo/models/owlv2/owlv2_detection.h"
 
 namespace vizoo {
@@ -16,8 +17,10 @@ DetectionQueries text_queries(Owlv2ForObjectDetectionImpl& model,
                               const torch::Tensor& input_ids,
                               const torch::Tensor& attention_mask = {});
 
-/// The query of one image, Q = 1. pixel_values: [1, 3, H, W]. Throws ImageError if none of its
-/// boxes passes the rule of embed_image_query.
+/// What is thrown for a query image none of whose boxes passes the rule of embed_image_query.
+ImageError query_image_error();
+
+/// The query of one image, Q = 1. pixel_values: [1, 3, H, W]. Throws query_image_error().
 DetectionQueries image_query(Owlv2ForObjectDetectionImpl& model, const torch::Tensor& pixel_values);
 
 /// What post-processing needs of the detector's output.

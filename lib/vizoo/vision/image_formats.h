@@ -8,6 +8,7 @@
 #include <opencv2/core.hpp>
 
 #include "vizoo/vision/image.h"
+#include "vizoo/vision/image_region.h"
 
 namespace vizoo::detail {
 
@@ -24,6 +25,10 @@ struct DecodedImage {
 };
 
 DecodedImage decode_jpeg(const ImageFile& file, const ImageDecodeOptions& options);
+/// As decode_image_region.
+cv::Mat decode_jpeg_region(const ImageFile& file,
+                           const RegionChooser& choose,
+                           const ImageDecodeOptions& options);
 DecodedImage decode_png(const ImageFile& file, const ImageDecodeOptions& options);
 DecodedImage decode_bmp(const ImageFile& file, const ImageDecodeOptions& options);
 DecodedImage decode_webp(const ImageFile& file, const ImageDecodeOptions& options);
@@ -37,6 +42,12 @@ int exif_orientation(std::string_view exif);
 
 /// `expected a complete <format>, got a file that ends early`.
 [[noreturn]] void fail_truncated(const ImageFile& file, std::string_view format);
+
+/// Throws UsageError unless `region` is not empty and within the image.
+void check_region(const ImageFile& file, const ImageRegion& region, const ImageSize& image);
+
+/// The part `region` of an image, which lies within it; shares its memory.
+cv::Mat part_of(const cv::Mat& image, const ImageRegion& region);
 
 /// Throws ImageError unless 1 <= width * height <= options.max_pixels.
 void check_size(const ImageFile& file,

@@ -15,6 +15,11 @@
 namespace vizoo::detail {
 namespace {
 
+// libjpeg-turbo has it, the IJG's libjpeg has not.
+#if defined(LIBJPEG_TURBO_VERSION_NUMBER) && LIBJPEG_TURBO_VERSION_NUMBER >= 1005000
+#define VIZOO_PARTIAL_JPEG
+#endif
+
 // A progressive file can ask for any number of passes over all of its blocks.
 constexpr int kMaxScans = 200;
 
@@ -99,6 +104,14 @@ class Reader {
     if (!try_pixels(image, ink_row.empty() ? nullptr : ink_row.data)) report();
   }
 
+#ifdef VIZOO_PARTIAL_JPEG
+  // Rows from `top` on, columns from `left` on, as many as `image` has of either; `left` must be
+  // where blocks begin. Not for CMYK.
+  void read_part(cv::Mat& image, JDIMENSION top, JDIMENSION left) {
+    if (!try_part(image, top, left)) report();
+  }
+#endif
+
   const jpeg_decompress_struct& info() const { return info_; }
 
   std::string_view exif() const {
@@ -135,6 +148,24 @@ class Reader {
     jpeg_finish_decompress(&info_);
     return true;
   }
+
+#ifdef VIZOO_PARTIAL_JPEG
+  bool try_part(cv::Mat& image, JDIMENSION top, JDIMENSION left) {
+    if (setjmp(error_.jump) != 0) return false;
+    info_.out_color_space = JCS_RGB;
+    jpeg_start_decompress(&info_);
+    JDIMENSION offset = left;
+    auto width = static_cast<JDIMENSION>(image.cols);
+    jpeg_crop_scanline(&info_, &offset, &width);
+    if (top > 0) jpeg_skip_scanlines(&info_, top);
+    for (int y = 0; y < image.rows; ++y) {
+      JSAMPROW target = image.data + static_cast<size_t>(y) * image.step[0];
+      jpeg_read_scanlines(&info_, &target, 1);
+    }
+    // The rest is not wanted: no jpeg_finish_decompress.
+    return true;
+  }
+#endif
 
   // Adobe files store inverted inks, and Pillow takes every CMYK JPEG for one:
   // R = K' - (255 - C') K' / 255 with C', K' as stored.
@@ -176,26 +207,75 @@ void check_data_size(const ImageFile& file, const jpeg_decompress_struct& info) 
   if (samples / 64 > uint64_t{8} * file.bytes.size()) fail_truncated(file, "JPEG");
 }
 
-}  // namespace
-
-DecodedImage decode_jpeg(const ImageFile& file, const ImageDecodeOptions& options) {
-  Reader reader(file);
-  reader.read_header(options.apply_exif_orientation);
-  const jpeg_decompress_struct& info = reader.info();
+void check_header(const ImageFile& file,
+                  const jpeg_decompress_struct& info,
+                  const ImageDecodeOptions& options) {
   check_size(file, info.image_width, info.image_height, options);
   const int channels = info.num_components;
   if (channels != 1 && channels != 3 && channels != 4) {
     fail(file, "a JPEG of 1, 3 or 4 channels", std::to_string(channels));
   }
   check_data_size(file, info);
+}
+
+cv::Mat whole_image(Reader& reader) {
+  const jpeg_decompress_struct& info = reader.info();
   const int width = static_cast<int>(info.image_width);
+  cv::Mat pixels(static_cast<int>(info.image_height), width, CV_8UC3);
+  cv::Mat ink_row;
+  if (info.num_components == 4) ink_row.create(1, width, CV_8UC4);
+  reader.read_pixels(pixels, ink_row);
+  return pixels;
+}
+
+#ifdef VIZOO_PARTIAL_JPEG
+bool ends_with_marker(std::string_view bytes) {
+  return bytes.size() >= 2 && bytes.substr(bytes.size() - 2) == "\xFF\xD9";
+}
+
+cv::Mat part_of_image(Reader& reader, const ImageRegion& region) {
+  const jpeg_decompress_struct& info = reader.info();
+  // Chroma is interpolated from its neighbours, which must be there to give the same bytes.
+  const int64_t margin = int64_t{2} * info.max_h_samp_factor;
+  const int64_t block = int64_t{DCTSIZE} * info.max_h_samp_factor;
+  const int64_t left = std::max<int64_t>(region.left - margin, 0) / block * block;
+  const int64_t right =
+      std::min<int64_t>(region.left + region.width + margin, int64_t{info.image_width});
+  cv::Mat pixels(static_cast<int>(region.height), static_cast<int>(right - left), CV_8UC3);
+  reader.read_part(pixels, static_cast<JDIMENSION>(region.top), static_cast<JDIMENSION>(left));
+  const auto first = static_cast<int>(region.left - left);
+  return pixels.colRange(first, first + static_cast<int>(region.width));
+}
+#endif
+
+}  // namespace
+
+DecodedImage decode_jpeg(const ImageFile& file, const ImageDecodeOptions& options) {
+  Reader reader(file);
+  reader.read_header(options.apply_exif_orientation);
+  check_header(file, reader.info(), options);
   DecodedImage decoded;
   decoded.orientation = exif_orientation(reader.exif());
-  decoded.pixels.create(static_cast<int>(info.image_height), width, CV_8UC3);
-  cv::Mat ink_row;
-  if (channels == 4) ink_row.create(1, width, CV_8UC4);
-  reader.read_pixels(decoded.pixels, ink_row);
+  decoded.pixels = whole_image(reader);
   return decoded;
+}
+
+cv::Mat decode_jpeg_region(const ImageFile& file,
+                           const RegionChooser& choose,
+                           const ImageDecodeOptions& options) {
+  Reader reader(file);
+  reader.read_header(/*want_exif=*/false);
+  const jpeg_decompress_struct& info = reader.info();
+  check_header(file, info, options);
+  const ImageSize size{info.image_height, info.image_width};
+  const ImageRegion region = choose(size);
+  check_region(file, region, size);
+#ifdef VIZOO_PARTIAL_JPEG
+  if (info.num_components != 4 && ends_with_marker(file.bytes)) {
+    return part_of_image(reader, region);
+  }
+#endif
+  return part_of(whole_image(reader), region);
 }
 
 }  // namespace vizoo::detail

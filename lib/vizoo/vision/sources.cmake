@@ -1,6 +1,7 @@
 # Files of the vision layer, the compile options that one of them needs, and what it links.
 set(VIZOO_VISION_SOURCES
-  image.cpp image_bmp.cpp image_jpeg.cpp image_png.cpp image_tiff.cpp image_webp.cpp tiff_codecs.cpp
+  image.cpp image_bmp.cpp image_jpeg.cpp image_png.cpp image_region.cpp image_tiff.cpp
+  image_webp.cpp tiff_codecs.cpp
   resample.cpp resample_avx2.cpp resample_portable.cpp resample_weights.cpp
   image_transforms.cpp work_image.cpp batch_feature.cpp image_processor.cpp
   image_processor_attributes.cpp pixel_table.cpp
@@ -9,7 +10,7 @@ set(VIZOO_VISION_SOURCES
   gaussian_zoom.cpp owlv2_steps.cpp owlv2_image_processor.cpp
   perceiver_image_processor.cpp auto_image_processor.cpp video.cpp)
 set(VIZOO_VISION_HEADERS
-  image.h resample.h image_transforms.h image_processor.h image_processor_attributes.h
+  image.h image_region.h resample.h image_transforms.h image_processor.h image_processor_attributes.h
   convnext_image_processor.h vit_image_processor.h poolformer_image_processor.h
   levit_image_processor.h bit_image_processor.h gaussian_zoom.h owlv2_image_processor.h
   perceiver_image_processor.h auto_image_processor.h video.h)

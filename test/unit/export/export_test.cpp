@@ -7,84 +7,21 @@
 
 #include "test/support/catch.h"
 #include "test/support/temporary_folder.h"
-#include "test/support/tensor_file.h"
+#include "test/unit/export/export_cases.h"
 #include "vizoo/core/error.h"
-#include "vizoo/hub/from_pretrained.h"
+#include "vizoo/hub/registry.h"
 #include "vizoo/io/file.h"
 
 namespace vizoo {
 namespace {
 
 namespace fs = std::filesystem;
-
-// A stored case of the parity tests that is a plain forward in evaluation mode.
-struct Case {
-  fs::path folder;
-  std::shared_ptr<PretrainedModelImpl> model;
-  NamedArguments arguments;
-  ExportOptions options;
-};
-
-Case load_case(const fs::path& folder, const Json& stored) {
-  Case one;
-  one.folder = folder;
-  const auto& options = stored["options"];
-  one.model =
-      load_pretrained(find_model(stored["class"].get<std::string>()),
-                      folder,
-                      LoadOptions().model_args(options.value("model_args", Json::object()).dump()));
-  one.arguments = test::read_tensors(folder / stored["inputs"].get<std::string>());
-  one.arguments.erase("cotangent");
-  one.options.method(options.value("method", "forward"));
-  return one;
-}
-
-std::vector<fs::path> exportable_cases() {
-  std::vector<fs::path> folders;
-  for (const auto& entry : fs::recursive_directory_iterator("test/fixtures")) {
-    if (entry.path().filename() != "case.json") continue;
-    const auto options = read_json_file(entry.path())["options"];
-    if (options.value("train_mode", false) || options.value("method", "forward") != "forward") {
-      continue;
-    }
-    folders.push_back(entry.path().parent_path());
-  }
-  std::sort(folders.begin(), folders.end());
-  return folders;
-}
-
-// Classes without a stored case, small, with their usual inputs.
-std::vector<Case> perceiver_heads() {
-  const auto core = Json::parse(R"({"num_latents": 4, "d_latents": 16,
-      "num_self_attends_per_block": 1, "num_self_attention_heads": 2,
-      "num_cross_attention_heads": 1, "initializer_range": 0.3})");
-  const std::pair<const char*, const char*> heads[] = {
-      {"PerceiverForMaskedLM", R"({"d_model": 16, "max_position_embeddings": 24})"},
-      {"PerceiverForSequenceClassification", R"({"d_model": 16, "max_position_embeddings": 24})"},
-      {"PerceiverForImageClassificationLearned", R"({"image_size": 24})"},
-      {"PerceiverForImageClassificationFourier", R"({})"},
-      {"PerceiverForImageClassificationConvProcessing", R"({})"},
-      {"PerceiverForOpticalFlow", R"({"d_model": 322, "train_size": [10, 14]})"},
-      {"PerceiverForMultimodalAutoencoding", R"({"d_model": 704, "num_frames": 3,
-          "audio_samples_per_frame": 20, "samples_per_patch": 4, "image_size": 16,
-          "output_shape": [1, 3, 16, 16], "output_num_channels": 16,
-          "_label_trainable_num_channels": 12})"}};
-  std::vector<Case> cases;
-  for (const auto& [class_name, json] : heads) {
-    auto config = core;
-    config.update(Json::parse(json));
-    Case one;
-    one.folder = class_name;
-    torch::manual_seed(3);
-    one.model = find_model(class_name).make(config, class_name);
-    auto sizes = usual_sizes(*one.model);
-    sizes["height"] = 20;
-    sizes["width"] = 28;
-    one.arguments = make_arguments(usual_inputs(*one.model), sizes);
-    cases.push_back(std::move(one));
-  }
-  return cases;
-}
+using test::exportable_cases;
+using test::load_case;
+using test::message;
+using test::perceiver_heads;
+using test::stored_case;
+using Case = test::ExportCase;
 
 std::vector<Case> all_cases() {
   auto cases = perceiver_heads();
@@ -92,15 +29,6 @@ std::vector<Case> all_cases() {
     cases.push_back(load_case(folder, read_json_file(folder / "case.json")));
   }
   return cases;
-}
-
-std::string message(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 TEST_CASE("every class is exported, and the file agrees at other sizes", "[export]") {
@@ -323,8 +251,9 @@ TEST_CASE("an op that is not there is named with its library", "[export]") {
 }
 
 TEST_CASE("a description is read back as it was written", "[export]") {
-  const auto one = convnext();
+  const auto one = stored_case("owlv2/detector");
   const auto description = export_torchscript(*one.model, one.arguments).description;
+  CHECK(description.methods.size() == 2);
   const auto json = to_json(description);
   CHECK(to_json(export_description_from_json(json, "x")) == json);
   for (const char* key : {"class_name", "ops", "inputs", "format", "output_format", "outputs"}) {
@@ -333,6 +262,12 @@ TEST_CASE("a description is read back as it was written", "[export]") {
     CAPTURE(key);
     CHECK_THROWS_AS(export_description_from_json(broken, "x"), CheckpointError);
     broken.erase(key);
+    CHECK_THROWS_AS(export_description_from_json(broken, "x"), CheckpointError);
+  }
+  for (const auto& methods : {Json(7.5), Json{{"m", 1}}, Json{{"m", Json::object()}}}) {
+    auto broken = json;
+    broken["methods"] = methods;
+    CAPTURE(methods.dump());
     CHECK_THROWS_AS(export_description_from_json(broken, "x"), CheckpointError);
   }
 }

@@ -77,6 +77,32 @@ TEST_CASE("masks are filled with what forward of the padded text expects there")
   CHECK(filled.text.substr(0, 2) == bytes.substr(0, 2));
 }
 
+TEST_CASE("a masked language model may be any function") {
+  const torch::NoGradGuard no_grad;
+  const auto model = small_model();
+  const PerceiverTokenizer tokenizer;
+  // The whole forward, of which the masks' logits are taken.
+  const MaskedLanguageModel whole(
+      9, [&](const torch::Tensor& input_ids, const torch::Tensor& positions) {
+        return model->forward(input_ids).logits[0].index_select(0, positions);
+      });
+  const auto expected = fill_mask(*model, tokenizer, "a[MASK]b[MASK].", 4);
+  const auto filled = fill_mask(whole, tokenizer, "a[MASK]b[MASK].", 4);
+  CHECK(filled.text == expected.text);
+  REQUIRE(filled.masks.size() == expected.masks.size());
+  for (std::size_t i = 0; i < filled.masks.size(); ++i) {
+    CHECK(filled.masks[i].position == expected.masks[i].position);
+    for (std::size_t k = 0; k < 4; ++k) {
+      CHECK(filled.masks[i].candidates[k].id == expected.masks[i].candidates[k].id);
+      CHECK(filled.masks[i].candidates[k].score ==
+            Approx(expected.masks[i].candidates[k].score).margin(1e-6));
+    }
+  }
+  CHECK_THROWS_WITH(fill_mask(whole, tokenizer, "[MASK]abcdefg", 1),
+                    "[tokenizer] text: expected at most 9 tokens, with the special ones around it, "
+                    "got 10.");
+}
+
 TEST_CASE("a model that is sure of a byte fills it in") {
   const torch::NoGradGuard no_grad;
   const auto model = small_model();

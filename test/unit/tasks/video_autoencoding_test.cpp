@@ -61,6 +61,15 @@ TEST_CASE("a video is decoded in parts as upstream's loop over forward does") {
     CHECK(torch::allclose(result.logits, label, 1e-4, 1e-5));
   }
   CHECK(calls == 2 + 3 + 10);
+  // A model that has its forward only.
+  const VideoAutoencodingModel whole(model->config, [&](const PerceiverModalities& video) {
+    return [&model, video](const PerceiverModalities& points) {
+      return model->forward(video, points).logits;
+    };
+  });
+  const auto result = autoencode_video(whole, frames, audio, VideoAutoencodingOptions().chunks(3));
+  CHECK(torch::allclose(result.frames, expected, 1e-4, 1e-5));
+  CHECK(torch::allclose(result.audio, torch::cat(sound, 1).flatten(), 1e-4, 1e-5));
 }
 
 TEST_CASE("a video or a sound that does not fit is an error that names it") {

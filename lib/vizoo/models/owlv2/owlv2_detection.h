@@ -88,8 +88,8 @@ class Owlv2ForObjectDetectionImpl
   /// Finds in each target image what stands out in its query image. pixel_values,
   /// query_pixel_values: as many of one as of the other, or one of either; [B, num_channels, H, W].
   /// A query image none of whose boxes passes the rule of embed_image_query is left out; if some
-  /// are, those that remain must still be one, or as many as the target images: ShapeError. Cannot
-  /// be traced: what is selected depends on values.
+  /// are, those that remain must still be one, or as many as the target images: ShapeError. When it
+  /// is traced such an image stays, and its logits are NaN.
   Owlv2ImageGuidedObjectDetectionOutput image_guided_detection(
       const torch::Tensor& pixel_values,
       const torch::Tensor& query_pixel_values,

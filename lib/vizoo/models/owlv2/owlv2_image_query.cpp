@@ -1,4 +1,8 @@
 // Image-guided detection: what a picture shows is found in others.
+#include <ATen/TracerMode.h>
+
+#include <limits>
+
 #include "vizoo/core/error.h"
 #include "vizoo/models/owlv2/owlv2_detection.h"
 #include "vizoo/nn/box_ops.h"
@@ -6,19 +10,28 @@
 namespace vizoo {
 namespace {
 
-// Index [1] of the patch that stands for a query image: among the boxes that cover the image best
-// the one whose class embedding is least like the mean of all; empty if no box passes. corners:
-// [P, 4]; class_embeds: [P, X].
-torch::Tensor select_patch(const torch::Tensor& corners, const torch::Tensor& class_embeds) {
+// The patch that stands for each query image.
+struct SelectedPatches {
+  torch::Tensor index;  // [B, 1], int64
+  torch::Tensor found;  // [B], bool: whether a box passes; else the index means nothing
+};
+
+// Among the boxes that cover an image best the one whose class embedding is least like the mean of
+// all. corners: [B, P, 4]; class_embeds: [B, P, X].
+SelectedPatches select_patches(const torch::Tensor& corners, const torch::Tensor& class_embeds) {
   constexpr double kShare = 0.8;
   const auto whole = torch::tensor({{0, 0, 1, 1}}, corners.options().requires_grad(false));
-  auto overlap = nn::box_iou(whole, corners);  // [1, P]
-  if (overlap.eq(0.0).all().item<bool>()) overlap = nn::generalized_box_iou(whole, corners);
+  // [B, P, 4] -> [B P, 4] -> [1, B P] -> [B, P]
+  const auto iou = nn::box_iou(whole, corners.flatten(0, 1)).view_as(corners.select(-1, 0));
+  const auto overlap = at::where(
+      iou.eq(0.0).all(1, /*keepdim=*/true), nn::paired_generalized_box_iou(whole, corners), iou);
   // Where the best is negative, this is above it, and nothing passes.
-  const auto passing = overlap[0].ge(overlap.max() * kShare).nonzero().squeeze(1);
-  if (passing.numel() == 0) return passing;
-  const auto likeness = at::mv(class_embeds.index_select(0, passing), class_embeds.mean(0));
-  return passing.index_select(0, likeness.argmin().unsqueeze(0));
+  const auto passing = overlap.ge(overlap.amax(1, /*keepdim=*/true) * kShare);
+  // [B, P, X] x [B, X, 1] -> [B, P]
+  const auto likeness = at::matmul(class_embeds, class_embeds.mean(1).unsqueeze(-1)).squeeze(-1);
+  constexpr double kNever = std::numeric_limits<double>::infinity();
+  return {likeness.masked_fill(passing.logical_not(), kNever).argmin(1, /*keepdim=*/true),
+          passing.any(1)};
 }
 
 }  // namespace
@@ -29,18 +42,20 @@ Owlv2ImageQuery Owlv2ForObjectDetectionImpl::embed_image_query(
   Owlv2ImageQuery query;
   query.pred_boxes = box_predictor(query_image_features, query_feature_map);
   const auto corners = nn::center_to_corners(query.pred_boxes);
-  std::vector<torch::Tensor> embeds;
-  std::vector<torch::Tensor> indices;
-  for (int64_t image = 0; image < corners.size(0); ++image) {
-    const auto patch = select_patch(corners[image], class_embeds[image]);
-    if (patch.numel() == 0) continue;
-    embeds.push_back(class_embeds[image].index_select(0, patch));
-    indices.push_back(patch);
+  const auto patches = select_patches(corners, class_embeds);
+  query.box_indices = patches.index;
+  query.query_embeds = at::take_along_dim(class_embeds, patches.index.unsqueeze(-1), 1);
+  if (at::tracer::impl::is_dispatch_enabled()) {
+    // How many images are left is not known then.
+    const auto missing = patches.found.logical_not().unsqueeze(-1).unsqueeze(-1);  // [B, 1, 1]
+    constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+    query.query_embeds = query.query_embeds.masked_fill(missing, kNone);
+    return query;
   }
-  if (!embeds.empty()) {
-    query.query_embeds = at::stack(embeds);
-    query.box_indices = at::stack(indices);
-  }
+  const auto kept = patches.found.nonzero().squeeze(1);
+  if (kept.numel() == 0) return {{}, {}, query.pred_boxes};
+  query.box_indices = query.box_indices.index_select(0, kept);
+  query.query_embeds = query.query_embeds.index_select(0, kept);
   return query;
 }
 

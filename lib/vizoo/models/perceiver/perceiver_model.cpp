@@ -20,18 +20,27 @@ PerceiverModalities modalities_of(const NamedArguments& arguments, const std::st
   return modalities;
 }
 
-// How many queries the output has of each modality.
-PerceiverModalitySizes output_sizes(const PerceiverPreprocessed& inputs,
+// The logits of each modality, of which those without points have one query; none without points.
+// logits: [B, queries, C].
+PerceiverModalities split_by_points(const torch::Tensor& logits,
                                     const PerceiverDecoder& decoder,
                                     const PerceiverModalities& points) {
   const auto* multimodal = dynamic_cast<const PerceiverMultimodalDecoderImpl*>(decoder.get());
-  if (points.empty() || multimodal == nullptr) return inputs.modality_sizes;
-  PerceiverModalitySizes sizes;
+  if (points.empty() || multimodal == nullptr) return {};
+  // The numbers of points as a tensor, so that an exported model takes any.
+  std::vector<torch::Tensor> counts;
   for (const auto& [modality, part] : multimodal->decoders) {
     const auto found = points.find(modality);
-    sizes[modality] = found == points.end() ? 1 : found->second.numel();
+    counts.push_back(found == points.end() ? at::ones({1}, torch::kLong)
+                                           : at::_shape_as_tensor(found->second));
   }
-  return sizes;
+  const auto ends = at::cat(counts).cumsum(0).slice(0, 0, -1);
+  const auto parts = at::tensor_split(logits, ends, 1);
+  PerceiverModalities split;
+  for (const auto& [modality, part] : multimodal->decoders) {
+    split.emplace(modality, parts[split.size()]);
+  }
+  return split;
 }
 
 PerceiverPreprocessed without_preprocessor(const PerceiverTensors& inputs,
@@ -165,8 +174,9 @@ PerceiverModelOutput PerceiverModelImpl::decode(const PerceiverEncoding& encodin
   }
   PerceiverTensors logits(decoded.logits);
   if (output_postprocessor) {
-    logits = output_postprocessor->forward(
-        logits, output_sizes(encoding.inputs, decoder, subsampled_output_points.modalities));
+    logits.modalities =
+        split_by_points(decoded.logits, decoder, subsampled_output_points.modalities);
+    logits = output_postprocessor->forward(logits, encoding.inputs.modality_sizes);
   }
   output.logits = logits.tensor;
   output.modality_logits = logits.modalities;

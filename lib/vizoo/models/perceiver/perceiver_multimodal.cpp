@@ -278,7 +278,7 @@ PerceiverMultimodalPostprocessorImpl::PerceiverMultimodalPostprocessorImpl(
 PerceiverTensors PerceiverMultimodalPostprocessorImpl::forward(
     const PerceiverTensors& inputs, const PerceiverModalitySizes& modality_sizes) const {
   auto parts = inputs.modalities;
-  if (!options.input_is_dict && inputs.tensor.defined()) {
+  if (!options.input_is_dict && parts.empty() && inputs.tensor.defined()) {
     parts = perceiver_restructure(modality_sizes, inputs.tensor);
   }
   PerceiverModalities outputs;

@@ -6,19 +6,19 @@
 #include "vizoo/nn/model_output.h"
 #include "vizoo/nn/pretrained_model.h"
 
-namespace vizoo::app {
+namespace vizoo {
 
 /// All tensors of a safetensors file, on the CPU. Throws CheckpointError.
 NamedArguments read_tensors(const std::filesystem::path& path);
 
-/// Writes tensors to a safetensors file, atomically, `metadata` beside {"format": "pt"}. Throws
-/// CheckpointError.
+/// Writes tensors, wherever they are, to a safetensors file, atomically; `metadata` beside
+/// {"format": "pt"}. Throws CheckpointError for a name that is given twice, a dtype that the format
+/// lacks, and a file that cannot be written.
 void write_tensors(const std::filesystem::path& path,
                    const NamedTensors& tensors,
                    const SafetensorsMetadata& metadata = {});
+void write_tensors(const std::filesystem::path& path,
+                   const NamedArguments& tensors,
+                   const SafetensorsMetadata& metadata = {});
 
-/// Writes one floating-point tensor as a .npy file (NumPy's format 1.0) in float32, atomically.
-/// Throws CheckpointError.
-void write_npy(const std::filesystem::path& path, const torch::Tensor& tensor);
-
-}  // namespace vizoo::app
+}  // namespace vizoo

@@ -1,0 +1,94 @@
+// Times steps of training: forward, loss, backward, fused AdamW. scripts/bench/training_step.py
+// drives it beside Transformers.
+//
+// usage: training_bench MODEL_FOLDER BATCH.safetensors THREADS STEPS
+//
+// BATCH holds `pixel_values` and `labels`. Prints the loss of a first step; then, for each line of
+// its input, the median time of STEPS steps and the largest memory so far, as a line of JSON.
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "vizoo/hub/from_pretrained.h"
+#include "vizoo/hub/tensor_file.h"
+#include "vizoo/training/loss.h"
+#include "vizoo/training/optimizer.h"
+
+namespace {
+
+class Training {
+ public:
+  Training(const std::string& folder, const std::string& batch)
+      : model_(vizoo::load_auto_model(folder)),
+        arguments_(vizoo::read_tensors(batch)),
+        labels_(arguments_.extract("labels").mapped()) {
+    model_->train();
+    optimizer_ = vizoo::make_optimizer(vizoo::parameter_groups(*model_));
+  }
+
+  // Returns the loss.
+  double step() {
+    const auto outputs = model_->forward_named(arguments_, {});
+    const auto loss = vizoo::softmax_cross_entropy(outputs.front().second, labels_);
+    const auto mean = loss.sum / loss.weight;
+    mean.backward();
+    optimizer_->step(1e-4);
+    optimizer_->zero_grad();
+    return mean.item<double>();
+  }
+
+ private:
+  std::shared_ptr<vizoo::PretrainedModelImpl> model_;
+  vizoo::NamedArguments arguments_;
+  torch::Tensor labels_;
+  std::unique_ptr<vizoo::Optimizer> optimizer_;
+};
+
+// Of this process, in MiB.
+double peak_memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind("VmHWM:", 0) == 0) return std::stod(line.substr(6)) / 1024;
+  }
+  throw std::runtime_error("/proc/self/status has no VmHWM");
+}
+
+double median_time(Training& training, int64_t steps) {
+  std::vector<double> times;
+  for (int64_t i = 0; i < steps; ++i) {
+    const auto started = std::chrono::steady_clock::now();
+    training.step();
+    const std::chrono::duration<double, std::milli> elapsed =
+        std::chrono::steady_clock::now() - started;
+    times.push_back(elapsed.count());
+  }
+  std::sort(times.begin(), times.end());
+  const auto middle = times.size() / 2;
+  return times.size() % 2 == 1 ? times[middle] : (times[middle - 1] + times[middle]) / 2;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 5) {
+    std::cerr << "usage: training_bench MODEL_FOLDER BATCH THREADS STEPS\n";
+    return 2;
+  }
+  try {
+    at::set_num_threads(std::stoi(argv[3]));
+    Training training(argv[1], argv[2]);
+    std::cout << "{\"loss\": " << training.step() << "}" << std::endl;
+    for (std::string line; std::getline(std::cin, line);) {
+      const auto time = median_time(training, std::stoll(argv[4]));
+      std::cout << "{\"ms\": " << time << ", \"peak_mib\": " << peak_memory() << "}" << std::endl;
+    }
+    return 0;
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << '\n';
+    return 1;
+  }
+}
