@@ -18,6 +18,8 @@ the ratio peer / ours within a round (above 1: we are faster). Sections:
     perceiver   the Perceiver's published sizes, two threads, with peak memory: Transformers 4.37.2
     attention   neighborhood attention on CPU: gather composition, dense masked attention, compiled
                 FlexAttention, a plain loop nest, the core's peak, and its share of DiNAT-Mini
+    training    one step of ConvNeXT-T, LeViT-128S, DINOv2-S and DiNAT-Mini with fused AdamW, two
+                threads, with peak memory: Transformers 4.37.2
     loader      epochs of training batches from 500x375 JPEGs, two workers: torch's DataLoader with
                 torchvision's transforms
     cold        a fresh process that classifies one image: wall time and peak memory
@@ -41,7 +43,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".venv-reference" / "bin" / "python"
 PEERS = ROOT / ".venv-reference" / "peers"
 SECTIONS = ("resize", "processor", "tokenizer", "owlv2", "perceiver", "attention", "model",
-            "loader", "cold")
+            "training", "loader", "cold")
 LEAST_ROUNDS = 7
 BENCHMARKS = "resample_bench"  # test/bench/resample_bench.cpp
 
@@ -52,7 +54,8 @@ def parse_arguments():
     parser.add_argument("sections", nargs="*", metavar="SECTION",
                         help=f"{'|'.join(SECTIONS)} (default: all)")
     parser.add_argument("--model", action="append", metavar="NAME",
-                        help="in the sections model and perceiver, only this one (repeatable)")
+                        help="in the sections model, perceiver and training, only this one "
+                             "(repeatable)")
     parser.add_argument("--rounds", type=int, default=9, help=f"at least {LEAST_ROUNDS}")
     parser.add_argument("--cpu-time", action="store_true",
                         help="processor time in the sections with one thread: for shared machines")
@@ -180,6 +183,8 @@ def print_table(result):
                    f"{ratio['median']:>8.2f} [{ratio['min']:.2f}, {ratio['max']:.2f}]")
         if "peak_memory" in section:
             yield from lines(f"{title} memory", section["peak_memory"])
+        if "processor_time" in section:
+            yield from lines(f"{title} processor", section["processor_time"])
 
     print(f"{'':<20} {'peer':<28} {'peer':>10} {'ours':>10} {'':<4}{'ratio':>8}", file=sys.stderr)
     for title, section in result["sections"].items():
@@ -230,6 +235,10 @@ def main():
         from bench import models
 
         sections["model"] = models.bench(options, program)
+    if "training" in options.sections:
+        from bench import training_step
+
+        sections["training"] = training_step.bench(options, find_benchmark)
     if "loader" in options.sections:
         from bench import loader
 

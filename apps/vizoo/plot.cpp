@@ -65,7 +65,7 @@ class LogReader {
                   printable(path_.native()),
                   "lines with \"step\" and \"loss\" or \"evaluation\"",
                   "none",
-                  "Is it the log of a training run that has begun?");
+                  "The log of a training run has them once it has begun");
     }
     return std::move(curves_);
   }
@@ -129,13 +129,19 @@ void sort_by_step(Curve& curve) {
   curve = std::move(sorted);
 }
 
-// `end_point_error` -> `end-point error (pixels)`.
+// `mean_class_accuracy` -> `mean class accuracy`; those that need more words have their own.
 std::string metric_title(const std::string& metric) {
   static const std::map<std::string, std::string> kTitles = {
+      {"AP", "average precision (IoU 0.50 to 0.95)"},
+      {"AP50", "average precision (IoU 0.50)"},
+      {"AP75", "average precision (IoU 0.75)"},
+      {"AP_small", "average precision, small objects"},
+      {"AP_medium", "average precision, medium objects"},
+      {"AP_large", "average precision, large objects"},
       {"end_point_error", "end-point error (pixels)"},
-      {"average_precision", "average precision"},
-      {"top_1", "top-1 accuracy"},
-      {"top_5", "top-5 accuracy"}};
+      {"outliers", "outliers (share of pixels)"},
+      {"top1", "top-1 accuracy"},
+      {"top5", "top-5 accuracy"}};
   const auto known = kTitles.find(metric);
   if (known != kTitles.end()) return known->second;
   std::string title = metric;

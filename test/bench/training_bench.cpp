@@ -4,16 +4,17 @@
 // usage: training_bench MODEL_FOLDER BATCH.safetensors THREADS STEPS
 //
 // BATCH holds `pixel_values` and `labels`. Prints the loss of a first step; then, for each line of
-// its input, the median time of STEPS steps and the largest memory so far, as a line of JSON.
+// its input, the median times of STEPS steps and the largest memory so far, as a line of JSON.
 #include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <fstream>
 #include <iostream>
 #include <sstream>
 
-#include "vizoo/hub/from_pretrained.h"
+#include "vizoo/hub/auto_model.h"
 #include "vizoo/hub/tensor_file.h"
 #include "vizoo/training/loss.h"
 #include "vizoo/training/optimizer.h"
@@ -23,17 +24,16 @@ namespace {
 class Training {
  public:
   Training(const std::string& folder, const std::string& batch)
-      : model_(vizoo::load_auto_model(folder)),
-        arguments_(vizoo::read_tensors(batch)),
-        labels_(arguments_.extract("labels").mapped()) {
+      : model_(vizoo::AutoModelForImageClassification::from_pretrained(folder)),
+        batch_(vizoo::read_tensors(batch)) {
     model_->train();
     optimizer_ = vizoo::make_optimizer(vizoo::parameter_groups(*model_));
   }
 
   // Returns the loss.
   double step() {
-    const auto outputs = model_->forward_named(arguments_, {});
-    const auto loss = vizoo::softmax_cross_entropy(outputs.front().second, labels_);
+    const auto output = model_->forward(batch_.at("pixel_values"));
+    const auto loss = vizoo::softmax_cross_entropy(output.logits, batch_.at("labels"));
     const auto mean = loss.sum / loss.weight;
     mean.backward();
     optimizer_->step(1e-4);
@@ -42,9 +42,8 @@ class Training {
   }
 
  private:
-  std::shared_ptr<vizoo::PretrainedModelImpl> model_;
-  vizoo::NamedArguments arguments_;
-  torch::Tensor labels_;
+  vizoo::ImageClassifier model_;
+  vizoo::NamedArguments batch_;
   std::unique_ptr<vizoo::Optimizer> optimizer_;
 };
 
@@ -57,18 +56,29 @@ double peak_memory() {
   throw std::runtime_error("/proc/self/status has no VmHWM");
 }
 
-double median_time(Training& training, int64_t steps) {
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const auto middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+// What was measured, as JSON.
+std::string measure(Training& training, int64_t steps) {
   std::vector<double> times;
+  std::vector<double> processor_times;
   for (int64_t i = 0; i < steps; ++i) {
+    const auto began = std::clock();
     const auto started = std::chrono::steady_clock::now();
     training.step();
     const std::chrono::duration<double, std::milli> elapsed =
         std::chrono::steady_clock::now() - started;
     times.push_back(elapsed.count());
+    processor_times.push_back(1e3 * static_cast<double>(std::clock() - began) / CLOCKS_PER_SEC);
   }
-  std::sort(times.begin(), times.end());
-  const auto middle = times.size() / 2;
-  return times.size() % 2 == 1 ? times[middle] : (times[middle - 1] + times[middle]) / 2;
+  std::ostringstream text;
+  text << "{\"ms\": " << median(times) << ", \"processor_ms\": " << median(processor_times)
+       << ", \"peak_mib\": " << peak_memory() << "}";
+  return text.str();
 }
 
 }  // namespace
@@ -83,8 +93,7 @@ int main(int argc, char** argv) {
     Training training(argv[1], argv[2]);
     std::cout << "{\"loss\": " << training.step() << "}" << std::endl;
     for (std::string line; std::getline(std::cin, line);) {
-      const auto time = median_time(training, std::stoll(argv[4]));
-      std::cout << "{\"ms\": " << time << ", \"peak_mib\": " << peak_memory() << "}" << std::endl;
+      std::cout << measure(training, std::stoll(argv[4])) << std::endl;
     }
     return 0;
   } catch (const std::exception& error) {

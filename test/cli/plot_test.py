@@ -22,7 +22,7 @@ def write_log(path, steps=200, rate=1e-3, evaluate_every=50):
             if step % evaluate_every == 0:
                 log.write(json.dumps({
                     "step": step, "epoch": step // 50,
-                    "evaluation": {"top_1": 1 - 1 / step, "loss": 1 / step}}) + "\n")
+                    "evaluation": {"top1": 1 - 1 / step, "loss": 1 / step}}) + "\n")
     return path
 
 
@@ -81,16 +81,15 @@ class Plots(ProgramTest):
 
     def test_bad_logs(self):
         log = self.log
+        nothing = (f"{log}: expected lines with \"step\" and \"loss\" or \"evaluation\", got none. "
+                   "The log of a training run has them once it has begun.")
         for text, message in (
-                ("", f"{log}: expected lines with \"step\" and \"loss\" or \"evaluation\", got "
-                     "none. Is it the log of a training run that has begun?"),
-                ("{\"step\": 1}\n", f"{log}: expected lines with \"step\" and \"loss\" or "
-                                    "\"evaluation\", got none. Is it the log of a training run "
-                                    "that has begun?"),
-                ("{}\nepoch 1\n", f"{log}:2: expected a JSON object, got \"epoch 1\". Is it the "
-                                  "log of a training run?"),
-                ("[1]\n{}\n", f"{log}:1: expected a JSON object, got an array. Is it the log of a "
-                              "training run?"),
+                ("", nothing),
+                ("{\"step\": 1}\n", nothing),
+                ("{}\nepoch 1\n", f"{log}:2: expected a JSON object, got \"epoch 1\". The log "
+                                  "of a training run has one in each line."),
+                ("[1]\n{}\n", f"{log}:1: expected a JSON object, got an array. The log of a "
+                              "training run has one in each line."),
                 ("{\"step\": \"1\"}\n", f"{log}:1: /step: expected a number of at most 1e15, got "
                                         "\"1\"."),
                 ("{\"step\": 1e300}\n", f"{log}:1: /step: expected a number of at most 1e15, got "

@@ -197,7 +197,7 @@ class Images(TrainTest):
             self.assertFalse((output / "model.safetensors").exists())
 
     def test_new_labels(self):
-        names = ["nul", "één", "two", "drei", "quatro", "cinq", "sex", "sju", "8", "nove"]
+        names = ["nul", "\u00e9\u00e9n", "two", "drei", "quatro", "cinq", "sex", "sju", "8", "nove"]
         self.copy_images(names)
         result = self.fine_tune("--steps", 2)
         self.assertIn("head: new, for 10 labels (", result.stderr)
@@ -213,7 +213,7 @@ class Images(TrainTest):
             shutil.rmtree(self.data / name)
         small = self.folder / "small"
         result = self.fine_tune("--steps", 2, output=small)
-        self.assertIn("head: new, for 3 labels (nul, two, één)", result.stderr)
+        self.assertIn("head: new, for 3 labels (nul, two, \u00e9\u00e9n)", result.stderr)
         self.assertEqual(self.weights(small)["classifier.weight"][1], [3, 128])
 
     def changed(self, output=None):

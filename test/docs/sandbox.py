@@ -59,6 +59,13 @@ class Sandbox:
         for image in sorted((self.checkout / "weights/convnext-digits/images").glob("*.png"))[:3]:
             shutil.copy(image, path)
 
+    def _classes(self, path):
+        for index, image in enumerate(
+                sorted((self.checkout / "weights/convnext-digits/images").glob("*.png"))[:12]):
+            folder = path / ("train", "test")[index % 2] / "abcdef"[index // 2]
+            folder.mkdir(parents=True)
+            shutil.copy(image, folder)
+
     def _frame(self, path):
         perceiver_test.write_png(path, 23, 31, perceiver_test.pattern(int(path.name == "b.png")))
 
@@ -105,7 +112,7 @@ class Sandbox:
         (path / "merges.txt").write_text("#version: 0.2\na t</w>\n")
 
     MAKERS = {
-        "photo.png": _digit, "photos": _digits, "a.png": _frame, "b.png": _frame,
+        "photo.png": _digit, "photos": _digits, "letters": _classes, "a.png": _frame, "b.png": _frame,
         "clip.mp4": _video, "clip.wav": _sound, "owlv2-base-patch16": _detector,
         "optical-flow-perceiver": _flow_model, "language-perceiver": _language_model,
         "multimodal-perceiver": _multimodal_model}

@@ -1,10 +1,13 @@
-"""The C++ program that fine-tunes an exported model with LibTorch alone."""
+"""The C++ programs that fine-tune: a model, and an exported one with LibTorch alone."""
 
+import json
 import re
+import shutil
 import unittest
 import zipfile
 
-from support import CONVNEXT, DINAT, DINAT_SIZE, EXAMPLES, OPS_LIBRARY, ExampleTest, run
+from support import (CONVNEXT, DIGITS, DINAT, DINAT_SIZE, EXAMPLES, OPS_LIBRARY, PROGRAM, ExampleTest,
+                     run)
 
 
 def extra_files(archive):
@@ -14,6 +17,48 @@ def extra_files(archive):
 
 
 class FineTune(ExampleTest):
+    """fine_tune, on the digits that ship: half of them to train on."""
+
+    def setUp(self):
+        super().setUp()
+        self.train, self.test = self.folder / "train", self.folder / "test"
+        self.tuned = self.folder / "tuned"
+
+    def fine_tune(self, names):
+        for folder in (self.train, self.test):
+            shutil.rmtree(folder, ignore_errors=True)
+        for index, image in enumerate(sorted(DIGITS.glob("*.png"))):
+            folder = (self.train, self.test)[index % 2] / names[int(image.stem[-1])]
+            folder.mkdir(parents=True)
+            shutil.copy(image, folder)
+        result = run(EXAMPLES / "fine_tune", CONVNEXT, self.train, self.test, self.tuned)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        lines = re.findall(r"^epoch (\d): loss (\S+), test accuracy (\S+)$", result.stdout,
+                           re.MULTILINE)
+        self.assertEqual([line[0] for line in lines], ["1", "2", "3"])
+        self.assertTrue(result.stdout.endswith(f"saved {self.tuned}\n"))
+        return [float(line[1]) for line in lines], [float(line[2]) for line in lines]
+
+    def test_same_labels(self):
+        _, accuracies = self.fine_tune("0123456789")
+        self.assertGreaterEqual(accuracies[-1], 0.8)
+        answer = run(PROGRAM, "classify", "--model", self.tuned, next(self.test.glob("7/*")))
+        self.assertEqual((answer.returncode, answer.stderr), (0, ""))
+
+    def test_new_labels(self):
+        losses, _ = self.fine_tune("abcdefghij")
+        self.assertLess(losses[-1], losses[0])
+        config = json.loads((self.tuned / "config.json").read_text())
+        self.assertEqual(config["label2id"], {name: i for i, name in enumerate("abcdefghij")})
+
+    def test_errors(self):
+        self.check_failure(run(EXAMPLES / "fine_tune"), 2, "usage: fine_tune ")
+        self.check_failure(run(EXAMPLES / "fine_tune", CONVNEXT, self.train, self.test, self.tuned),
+                           1, "[")
+        self.assertFalse(self.tuned.exists())
+
+
+class FineTuneExported(ExampleTest):
     def fine_tune(self, *arguments):
         return run(EXAMPLES / "fine_tune_exported", *arguments)
 

@@ -15,7 +15,8 @@ namespace {
 
 void require(int success) {
   if (success == 1) return;
-  throw Error("sha256", "libcrypto", "SHA-256", "a refusal", "Is OpenSSL configured without it?");
+  throw Error(
+      "sha256", "libcrypto", "SHA-256", "a refusal", "OpenSSL may be configured without it");
 }
 
 [[noreturn]] void fail(const std::filesystem::path& path, FileKind kind) {

@@ -27,9 +27,10 @@ int exponent_of(double value) {
   return value == 0.0 ? 0 : static_cast<int>(std::floor(std::log10(std::abs(value)) + 1e-9));
 }
 
-// A spacing of 1, 2 or 5 times a power of ten that divides `range` into at most `count` parts.
+// A spacing of 1, 2 or 5 times a power of ten that divides `range` into about `count` parts, or
+// fewer.
 double nice_spacing(double range, int count) {
-  const double least = range / std::max(1, count);
+  const double least = 0.8 * range / std::max(1, count);
   const double power = std::pow(10.0, std::floor(std::log10(least)));
   for (const double factor : {1.0, 2.0, 5.0}) {
     if (factor * power >= least * (1 - 1e-9)) return factor * power;
@@ -105,16 +106,18 @@ void CurveAxis::add_linear_ticks(double spacing, bool are_steps) {
 }
 
 void CurveAxis::add_decades(int tick_count) {
-  const int first = static_cast<int>(std::floor(std::log10(low_)));
-  const int last = static_cast<int>(std::ceil(std::log10(high_)));
-  const int stride = std::max(1, (last - first + tick_count - 1) / std::max(1, tick_count));
-  for (int exponent = first; exponent <= last; ++exponent) {
+  // Powers of ten within the axis.
+  const int first = static_cast<int>(std::ceil(std::log10(low_)));
+  const int last = static_cast<int>(std::floor(std::log10(high_)));
+  const int stride = std::max(1, (last - first + tick_count) / std::max(1, tick_count));
+  for (int exponent = first - 1; exponent <= last; ++exponent) {
     const double power = std::pow(10.0, exponent);
     for (int factor = 1; factor < 10; ++factor) {
       const double value = factor * power;
       if (value < low_ || value > high_) continue;
       const bool is_labelled = factor == 1 && (exponent - first) % stride == 0;
-      if (!is_labelled && (factor > 1 && last - first > 8)) continue;
+      // Lines that are too close to each other tell nothing.
+      if (!is_labelled && (last - first > 40 || (last - first > 8 && factor > 1))) continue;
       ticks_.push_back({value, is_labelled ? decade_label(exponent) : ""});
     }
   }

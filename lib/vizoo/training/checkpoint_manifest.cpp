@@ -91,7 +91,7 @@ CheckpointManifest read_manifest(const fs::path& folder) {
                             printable(source) + ": /format_version",
                             std::to_string(CheckpointManifest::kFormatVersion),
                             std::to_string(manifest.format_version),
-                            "Was it written by another version of vizoo?");
+                            "Another version of vizoo may have written it");
     }
     check_manifest(manifest, source);
     return manifest;

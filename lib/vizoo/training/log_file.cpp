@@ -17,7 +17,7 @@ Error line_error(const std::filesystem::path& path, std::size_t number, const st
                printable(path.native()) + ":" + std::to_string(number),
                "a JSON object",
                got,
-               "Is it the log of a training run?");
+               "The log of a training run has one in each line");
 }
 
 // A line of the log, without its newline.

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <c10/util/Logging.h>
 
@@ -27,6 +28,14 @@ void quieten_log() {
   if (std::getenv("TORCH_CPP_LOG_LEVEL") != nullptr) return;
   FLAGS_caffe2_log_level = std::max(FLAGS_caffe2_log_level, static_cast<int>(c10::GLOG_ERROR));
 #endif
+}
+
+// Keeps what must not be destroyed: c10d would wait for operations that nobody will answer.
+void abandon(Meeting meeting) {
+  static std::mutex mutex;
+  static auto& abandoned = *new std::vector<Meeting>();
+  const std::lock_guard<std::mutex> lock(mutex);
+  abandoned.push_back(std::move(meeting));
 }
 
 c10d::ReduceOp::RedOpType c10d_operation(Reduction reduction) {
@@ -71,11 +80,7 @@ class C10dConnection : public ProcessConnection {
   ~C10dConnection() override {
     if (std::uncaught_exceptions() > exceptions_) report_failure("it left because of an error");
     if (monitor_.leave()) return;
-    // c10d would wait for operations that nobody will answer.
-    meeting_.foreground.release();
-    meeting_.gradients.release();
-    meeting_.store.release();
-    meeting_.server.release();
+    abandon(std::move(meeting_));
   }
 
   torch::Device device() const override { return device_; }

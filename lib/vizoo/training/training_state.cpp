@@ -24,7 +24,7 @@ void check_version(const Json& json, const std::string& source) {
                         printable(source) + ": /format_version",
                         std::to_string(kFormatVersion),
                         version == json.end() ? "none" : describe_json(*version),
-                        "Was it written by another version of vizoo?");
+                        "Another version of vizoo may have written it");
 }
 
 void check_presence(const Json& json, ConfigProblems& problems) {

@@ -73,7 +73,7 @@ TEST_CASE("axes of values have room, and begin at 0 where that costs little") {
   const auto from_zero = CurveAxis::for_values(0.1, 1.0, 5, false);
   CHECK(from_zero.low() == 0.0);
   CHECK(from_zero.high() > 1.0);
-  CHECK(labels(from_zero) == Texts{"0", "0.5", "1.0"});
+  CHECK(labels(from_zero) == Texts{"0", "0.2", "0.4", "0.6", "0.8", "1.0"});
   const auto high = CurveAxis::for_values(0.90, 0.98, 5, false);
   CHECK(high.low() < 0.90);
   CHECK(high.low() > 0.85);

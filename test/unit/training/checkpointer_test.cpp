@@ -206,7 +206,7 @@ TEST_CASE("hostile manifests are refused") {
   refused([](Json& json) { json["files"] = 3; }, "/files");
   refused([](Json& json) { json["step"] = -1; }, "/step");
   refused([](Json& json) { json["step"] = "1"; }, "/step");
-  refused([](Json& json) { json["format_version"] = 2; }, "another version of vizoo");
+  refused([](Json& json) { json["format_version"] = 2; }, "Another version of vizoo");
   refused([](Json& json) { json = Json::array(); }, "an object");
   overwrite(path, "{\"step\": 1,");
   CHECK_THROWS_AS(verify_checkpoint(checkpointer.checkpoint_folder(1)), CheckpointError);
