@@ -40,7 +40,15 @@ struct LogCurves {
   std::map<std::string, Curve> evaluation;  // by metric
 
   bool is_empty() const {
-    return loss.steps.empty() && learning_rate.steps.empty() && evaluation.empty();
+    const auto has_numbers = [](const Curve& curve) {
+      return std::any_of(curve.values.begin(), curve.values.end(), [](double value) {
+        return std::isfinite(value);
+      });
+    };
+    return !has_numbers(loss) && !has_numbers(learning_rate) &&
+           std::none_of(evaluation.begin(), evaluation.end(), [&](const auto& metric) {
+             return has_numbers(metric.second);
+           });
   }
 };
 
@@ -63,7 +71,7 @@ class LogReader {
     if (curves_.is_empty()) {
       throw Error("log",
                   printable(path_.native()),
-                  "lines with \"step\" and \"loss\" or \"evaluation\"",
+                  "lines with \"step\" and numbers in \"loss\" or \"evaluation\"",
                   "none",
                   "The log of a training run has them once it has begun");
     }

@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 
 PARTS = ("models", "processors", "tokenizers", "detections", "perceiver_tasks", "checkpoints",
-         "training")
+         "training", "trained")
 
 
 def parse_arguments(arguments):
@@ -35,6 +35,8 @@ def parse_arguments(arguments):
                         help="checkpoints of torch.save only: pytorch_model.bin and vizoo convert")
     parser.add_argument("--training", action="store_true",
                         help="training only: fifty steps of vizoo_training_steps")
+    parser.add_argument("--trained", action="store_true",
+                        help="what vizoo train saved only: loaded in Transformers")
     parser.add_argument("--cases", type=int, default=10, help="cases per class (default: 10)")
     parser.add_argument("--processor-cases", type=int, default=None,
                         help="processor configurations (default: as --cases)")
@@ -42,6 +44,8 @@ def parse_arguments(arguments):
                         help="tokenizer folders, about 180 strings each (default: 4 x --cases)")
     parser.add_argument("--training-cases", type=int, default=12,
                         help="models to train (default: 12, each of six with AdamW and with SGD)")
+    parser.add_argument("--trained-cases", type=int, default=6,
+                        help="models that vizoo train trains (default: 6, each once)")
     parser.add_argument("--clip-strings", type=int, default=2000,
                         help="strings on CLIP's real vocabulary (default: 2000; "
                              "scripts/clip_vocabulary.sh)")
@@ -294,6 +298,13 @@ def main(arguments=None):
         tasks = make_training_tasks(options, families, program)
         good, bad = run_tasks(tasks, run_training_case, options, say)
         say(f"training: {good} passed, {bad} failed")
+        passed, failed = passed + good, failed + bad
+    if options.trained or is_wanted("trained") and not some:
+        from parity.trained import make_trained_tasks, run_trained_case
+
+        tasks = make_trained_tasks(options, families, program)
+        good, bad = run_tasks(tasks, run_trained_case, options, say)
+        say(f"trained: {good} passed, {bad} failed")
         passed, failed = passed + good, failed + bad
     say(f"parity: {passed} passed, {failed} failed")
     return 1 if failed or not passed else 0

@@ -5,6 +5,8 @@
 //
 // Each line of standard input asks for an epoch; the answer is a line of JSON with its
 // milliseconds, the number of its images and the mean of their pixels.
+#include <ATen/Parallel.h>
+
 #include <chrono>
 #include <exception>
 #include <iostream>
@@ -53,6 +55,8 @@ int main(int argc, char** argv) {
     std::cerr << "usage: loader_bench FOLDER WORKERS BATCH\n";
     return 2;
   }
+  // Only workers are to be measured; threads of this one would wait for work on their cores.
+  at::set_num_threads(1);
   try {
     const auto dataset = std::make_shared<const ImageFolderDataset>(
         argv[1], make_processor(), ImageFolderOptions().augmentation(ImageAugmentationOptions()));
