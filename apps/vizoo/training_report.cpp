@@ -48,9 +48,9 @@ TrainingReport::TrainingReport(const std::filesystem::path& output,
                                int64_t steps,
                                int64_t steps_per_epoch,
                                std::string sample_name,
-                               std::optional<int64_t> resumed_step)
-    : log_(output / "log.jsonl", resumed_step),
-      events_(output / "events", unix_time(), resumed_step),
+                               int64_t first_step)
+    : log_(output / "log.jsonl", first_step),
+      events_(output / "events", unix_time(), first_step),
       steps_(steps),
       steps_per_epoch_(steps_per_epoch),
       sample_name_(std::move(sample_name)),

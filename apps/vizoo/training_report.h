@@ -19,13 +19,13 @@ namespace vizoo::app {
 class TrainingReport : public TrainingObserver {
  public:
   /// Appends to `output`/log.jsonl and makes an event file in `output`/events. `steps` are those of
-  /// the whole run, `steps_per_epoch` of one epoch; `resumed_step`: what the logs have beyond it is
-  /// done again and goes.
+  /// the whole run, `steps_per_epoch` of one epoch; `first_step`: where the run begins or goes on,
+  /// so what the logs have beyond it goes.
   TrainingReport(const std::filesystem::path& output,
                  int64_t steps,
                  int64_t steps_per_epoch,
                  std::string sample_name,
-                 std::optional<int64_t> resumed_step);
+                 int64_t first_step);
   ~TrainingReport() override;
 
   void on_step(const StepReport& report) override;

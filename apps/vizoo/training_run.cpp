@@ -315,7 +315,7 @@ int Training::run() {
         steps_,
         training_loader_->steps_per_epoch(),
         sample_name(entry_->task),
-        resumed ? std::optional<int64_t>(trainer.state().step) : std::nullopt);
+        trainer.state().step);
     trainer.set_observer(*report);
   }
   const auto end = trainer.run();

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 # Far longer than anything here takes; what hangs is killed then.
-LIMIT = 120
+LIMIT = 300
 LAUNCHERS = re.compile(r"(VIZOO_|SLURM_|OMPI_|PMI_|PMIX_|TORCHELASTIC_|(LOCAL_)?RANK$|"
                        r"(LOCAL_)?WORLD_SIZE$|MASTER_(ADDR|PORT)$)")
 

@@ -78,8 +78,12 @@ class Autocast {
 };
 
 // The same tensors without samples, for a process that has none where all must call forward.
-Batch without_samples(const Batch& batch) {
-  Batch empty = batch;
+Batch without_samples(const std::optional<Batch>& batch) {
+  if (!batch) {
+    throw UsageError(
+        "training", "sync_batch_norm", "samples for all processes in the first step", "none");
+  }
+  Batch empty = *batch;
   for (auto& argument : empty.arguments) argument.second = argument.second.slice(0, 0, 0);
   if (empty.labels.defined()) empty.labels = empty.labels.slice(0, 0, 0);
   empty.detections.clear();
@@ -93,8 +97,6 @@ std::optional<double> find_value(const MetricValues& values, const std::string& 
   }
   return std::nullopt;
 }
-
-void seed_generators(uint64_t seed) { torch::manual_seed(seed); }
 
 }  // namespace
 
@@ -115,7 +117,7 @@ Trainer::Trainer(TrainerParts parts, const TrainerOptions& options)
   broadcast_parameters(model(), *parts_.processes);
   broadcast_buffers(model(), *parts_.processes);
   reducer_ = std::make_unique<GradientReducer>(parts_.optimizer->parameters(), parts_.processes);
-  seed_generators(options_.seed() + static_cast<uint64_t>(parts_.processes->rank()));
+  torch::manual_seed(options_.seed() + static_cast<uint64_t>(parts_.processes->rank()));
 }
 
 Trainer::~Trainer() = default;
@@ -124,6 +126,8 @@ TrainingEnd Trainer::run() {
   started_ = seconds_now() - state_.elapsed_seconds;
   auto& loader = *parts_.training_data;
   const auto steps = options_.schedule().steps();
+  const bool unmeasured = state_.step >= steps && state_.position > 0;  // resumed after the end
+  if (unmeasured && !finish_epoch()) return end(TrainingEnd::stopped);
   while (state_.step < steps) {
     loader.start(state_.epoch, state_.position);
     while (state_.step < steps) {
@@ -203,15 +207,15 @@ double Trainer::backward(const std::vector<Batch>& parts, StepTotals& totals) {
   const auto device = model().parameters().front().device();
   const auto dtype = model().parameters().front().scalar_type();
   const double divisor = static_cast<double>(parts_.training_data->batch());
+  const bool together = options_.sync_batch_norm() && parts_.processes->size() > 1;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     Batch batch = parts[i];
-    if (batch.size > 0) {
-      last_batch_ = batch;
-    } else if (options_.sync_batch_norm() && last_batch_) {
-      batch = without_samples(*last_batch_);
-    } else {
-      continue;
-    }
+    // Synchronised batch norms wait for every process if one has samples.
+    const double most = together ? parts_.processes->all_reduce(batch.size, Reduction::max)
+                                 : static_cast<double>(batch.size);
+    if (most == 0.0) continue;
+    if (batch.size == 0) batch = without_samples(last_batch_);
+    last_batch_ = batch;
     reducer_->set_enabled(i + 1 == parts.size());
     WeightedLoss loss;
     {
@@ -383,11 +387,11 @@ void Trainer::load(const std::filesystem::path& folder) {
                                 std::to_string(state.world_size) +
                                 ": the same samples, but dropout draws other numbers");
     // Other streams than those of the start, which the run has used.
-    seed_generators(RandomStream(options_.seed(),
-                                 static_cast<uint64_t>(state.step),
-                                 static_cast<uint64_t>(rank),
-                                 RandomPurpose::evaluation)
-                        .bits64());
+    torch::manual_seed(RandomStream(options_.seed(),
+                                    static_cast<uint64_t>(state.step),
+                                    static_cast<uint64_t>(rank),
+                                    RandomPurpose::evaluation)
+                           .bits64());
   }
   state_ = state;
   state_.seed = static_cast<int64_t>(options_.seed());
