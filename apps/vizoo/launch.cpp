@@ -280,13 +280,12 @@ class Launcher {
                                          : "exit code " + std::to_string(WEXITSTATUS(status));
     const auto others = running();
     const std::lock_guard<std::mutex> lock(output_);
-    std::cerr << Error("launch",
-                       "rank " + std::to_string(rank),
-                       "exit code 0",
-                       how,
-                       others == 0 ? "" : "The others are ended")
-                     .what()
-              << std::endl;
+    const Error error("launch",
+                      "rank " + std::to_string(rank),
+                      "exit code 0",
+                      how,
+                      others == 0 ? "" : "The others are ended");
+    std::cerr << std::string(error.what()) + "\n" << std::flush;  // in one piece: others write too
     signal_all(SIGTERM);
     kill_at_ = Clock::now() + kGrace;
   }

@@ -12,7 +12,6 @@ import argparse
 import os
 import pathlib
 import random
-import re
 import shutil
 import signal
 import sys
@@ -75,9 +74,9 @@ class RankStress(Stress):
             raise
         if process.returncode == 0:
             return False, self.resumed(problem)
-        line = (rf"\[launch\] rank {self.culprit}: expected exit code 0, got signal 9 \(Killed\)\."
-                r"( The others are ended\.)?")
-        assert process.returncode == 1 and re.search(rf"(?m)^{line}$", problem), \
+        # Somewhere: lines of several processes run into each other.
+        line = f"[launch] rank {self.culprit}: expected exit code 0, got signal 9 (Killed)."
+        assert process.returncode == 1 and line in problem, \
             f"rank {self.culprit} was killed, exit code {process.returncode}: {problem}"
         self.culprits.append(self.culprit)
         self.culprit = None

@@ -92,7 +92,7 @@ TEST_CASE("processes that do not come are named") {
   std::vector<std::vector<int>> culprits(4);
   const auto messages = run_in_threads(environments, [&](const ProcessEnvironment& environment) {
     try {
-      ProcessGroup::join(environment, within(milliseconds(2000)));
+      ProcessGroup::join(environment, within(milliseconds(4000)));
     } catch (const ProcessGroupError& error) {
       culprits[static_cast<std::size_t>(environment.rank)] = error.culprits();
       throw;
@@ -101,7 +101,7 @@ TEST_CASE("processes that do not come are named") {
   // Rank 0 hosts the store; when its time is over first, it is what others miss.
   CHECK(messages[0] == "[process group] start of the processes: expected all 4 at 127.0.0.1:" +
                            std::to_string(environments[0].master_port) +
-                           " within 2 s, got 3, without rank 2. Who started this process (none) "
+                           " within 4 s, got 3, without rank 2. Who started this process (none) "
                            "must start all.");
   CHECK(culprits[0] == std::vector<int>{2});
   CHECK_FALSE(messages[1].empty());
@@ -128,7 +128,7 @@ TEST_CASE("two processes with one rank, or that count differently, are told so")
   auto environments = loopback_environments(3);
   environments[2].rank = 1;
   const auto join = [](const ProcessEnvironment& environment) {
-    ProcessGroup::join(environment, within(milliseconds(2000)));
+    ProcessGroup::join(environment, within(milliseconds(4000)));
   };
   const auto twins = run_in_threads(environments, join);
   const auto& twin = contains(twins[1], "one process with this rank") ? twins[1] : twins[2];
