@@ -76,7 +76,7 @@ def make_convnext():
 # picture at each level: 12, 6, 3. Recipe: DeiT's (from-scratch) for fewer and smaller pictures.
 DINAT_TRAINING = (
     "--config weights/dinat-digits --train digits/train --evaluation digits/test "
-    "--output dinat-digits --epochs 30 --batch 64 --learning-rate 3e-3 --warmup-epochs 2 --clip 1 "
+    "--output dinat-digits --epochs 60 --batch 64 --learning-rate 3e-3 --warmup-epochs 3 --clip 1 "
     "--no-flip --min-scale 0.6 --mixup 0 --cutmix 0 --evaluate-every 5 --threads 2 --workers 1")
 
 

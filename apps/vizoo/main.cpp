@@ -65,21 +65,7 @@ void keep_freed_memory() {
 #endif
 }
 
-// OpenMP's threads wait for each other in a loop before they sleep. `train` has threads that read
-// the data as well, and where threads outnumber cores such loops take the time that others need: a
-// small DiNAT learnt at an eighth of its speed. OpenMP reads its settings before main, so the
-// program starts once more.
-void start_with_short_spins(int argc, char** argv) {
-  if (argc < 2 || std::string(argv[1]) != "train") return;
-  for (const char* chosen : {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}) {
-    if (std::getenv(chosen) != nullptr) return;
-  }
-  setenv("GOMP_SPINCOUNT", "1000", 1);
-  execv("/proc/self/exe", argv);  // goes on as it is if that fails
-}
-
 int main_program(int argc, char** argv) {
-  start_with_short_spins(argc, argv);
   keep_freed_memory();
   std::signal(SIGINT, interrupt);
   std::signal(SIGPIPE, SIG_IGN);              // a reader that leaves early is no crash
