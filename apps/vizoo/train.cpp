@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <thread>
@@ -33,11 +34,11 @@ int train(const TrainingOptions& options, const std::string& options_text) {
   if (environment.rank == 0 && !environment.warning.empty()) {
     std::cerr << "warning: " << environment.warning << std::endl;
   }
-  // Processes of one machine share its cores.
+  // Processes of one machine share its cores, unless somebody has said how.
+  const bool shared = environment.world_size > 1 && std::getenv("OMP_NUM_THREADS") == nullptr;
   const auto cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  apply_threads(options.threads > 0          ? options.threads
-                : environment.world_size > 1 ? std::max(1, cores / environment.local_world_size)
-                                             : 0);
+  const int share = shared ? std::max(1, cores / environment.local_world_size) : 0;
+  apply_threads(options.threads > 0 ? options.threads : share);
   if (options.deterministic) {
     at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
     at::globalContext().setDeterministicCuDNN(true);
