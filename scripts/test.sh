@@ -55,5 +55,7 @@ else
   status=1
 fi
 step "Running ctest"
+# Tests share the cores: threads that wait for each other sleep instead of taking them.
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 ctest --test-dir "$folder" --parallel "$(nproc)" --output-on-failure "$@" || status=1
 exit "$status"
