@@ -8,7 +8,7 @@ import shutil
 import struct
 
 import support
-from support import CHECKPOINT, IMAGES, ProgramTest, read_safetensors, vizoo, write_bmp
+from support import CHECKPOINT, IMAGES, ProgramTest, read_safetensors, vizoo, write_bmp, write_detector
 
 
 class Detections(ProgramTest):
@@ -18,18 +18,7 @@ class Detections(ProgramTest):
         super().setUp()
         if not support.WITH_OPENCV:
             self.skipTest("built without OpenCV")
-        self.model = self.folder / "detector"
-        shutil.copytree("test/fixtures/owlv2/detector", self.model)
-        tokens = ["!", "a", "b", "a</w>", "b</w>", "ab</w>", "!</w>", "<|startoftext|>",
-                  "<|endoftext|>"]
-        for name, content in (
-                ("vocab.json", {token: index for index, token in enumerate(tokens)}),
-                ("tokenizer_config.json", {"tokenizer_class": "CLIPTokenizer", "pad_token": "!",
-                                           "model_max_length": 5}),
-                ("preprocessor_config.json", {"image_processor_type": "Owlv2ImageProcessor",
-                                              "size": {"height": 7, "width": 7}})):
-            (self.model / name).write_text(json.dumps(content))
-        (self.model / "merges.txt").write_text("#version: 0.2\na b</w>\n")
+        self.model = write_detector(self.folder / "detector")
         self.images = sorted(IMAGES.glob("*.png"))[:3]
 
     def detect(self, *arguments):

@@ -66,6 +66,22 @@ def write_bmp(path, width, height):
                                    0) + rows)
 
 
+def write_detector(folder):
+    """An OWLv2 of 2 x 2 patches with random weights and nine tokens, in a new folder."""
+    shutil.copytree("test/fixtures/owlv2/detector", folder)
+    tokens = ["!", "a", "b", "a</w>", "b</w>", "ab</w>", "!</w>", "<|startoftext|>",
+              "<|endoftext|>"]
+    for name, content in (
+            ("vocab.json", {token: index for index, token in enumerate(tokens)}),
+            ("tokenizer_config.json", {"tokenizer_class": "CLIPTokenizer", "pad_token": "!",
+                                       "model_max_length": 5}),
+            ("preprocessor_config.json", {"image_processor_type": "Owlv2ImageProcessor",
+                                          "size": {"height": 7, "width": 7}})):
+        (folder / name).write_text(json.dumps(content))
+    (folder / "merges.txt").write_text("#version: 0.2\na b</w>\n")
+    return folder
+
+
 def run_tests():
     """Runs the tests of the main module, which is called with PROGRAM ON|OFF."""
     global PROGRAM, WITH_OPENCV

@@ -4,6 +4,7 @@
 #include <random>
 
 #include "test/support/catch.h"
+#include "test/support/error_message.h"
 #include "test/unit/training/plain_coco.h"
 #include "vizoo/core/error.h"
 
@@ -14,6 +15,8 @@ using vizoo::test::plain_values;
 using vizoo::test::Scenes;
 
 namespace {
+
+using vizoo::test::error_message;
 
 void add_image(AveragePrecision& metric, const Scenes& scenes, int image) {
   std::vector<double> found_boxes, scores, true_boxes, areas;
@@ -100,16 +103,6 @@ torch::Tensor boxes_of(const std::vector<float>& corners) {
 }
 
 torch::Tensor labels_of(const std::vector<int64_t>& labels) { return torch::tensor(labels); }
-
-template <class Action>
-std::string problem(Action action) {
-  try {
-    action();
-  } catch (const vizoo::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 }  // namespace
 
@@ -224,29 +217,29 @@ TEST_CASE("average precision refuses boxes that are none", "[training]") {
   AveragePrecision metric;
   const FoundBoxes found{torch::zeros({1, 4}), torch::zeros({1}), labels_of({0})};
   const TrueBoxes truth{torch::zeros({1, 4}), labels_of({0}), {}, {}};
-  CHECK(problem([&] { metric.add(-1, found, truth); }) ==
+  CHECK(error_message([&] { metric.add(-1, found, truth); }) ==
         "[metric] image: expected a number from 0, got -1.");
   auto bad = found;
   bad.boxes = torch::zeros({4});
-  CHECK(problem([&] { metric.add(0, bad, truth); }) ==
+  CHECK(error_message([&] { metric.add(0, bad, truth); }) ==
         "[metric] found.boxes: expected floating-point values of shape [N, 4], got Float [4].");
   bad = found;
   bad.scores = torch::full({1}, NAN);
-  CHECK(problem([&] { metric.add(0, bad, truth); }) ==
+  CHECK(error_message([&] { metric.add(0, bad, truth); }) ==
         "[metric] found.scores: expected finite numbers, got NaN or infinity.");
   bad = found;
   bad.labels = labels_of({-3});
-  CHECK(problem([&] { metric.add(0, bad, truth); }) ==
+  CHECK(error_message([&] { metric.add(0, bad, truth); }) ==
         "[metric] found.labels: expected classes from 0, got -3.");
   auto wrong = truth;
   wrong.labels = labels_of({0, 1});
-  CHECK(problem([&] { metric.add(0, found, wrong); }) ==
+  CHECK(error_message([&] { metric.add(0, found, wrong); }) ==
         "[metric] truth.labels: expected classes, int64 of shape [1], got Long [2].");
   wrong = truth;
   wrong.crowd = torch::zeros({1});
-  CHECK(problem([&] { metric.add(0, found, wrong); }) ==
+  CHECK(error_message([&] { metric.add(0, found, wrong); }) ==
         "[metric] truth.crowd: expected booleans of shape [1], got Float [1].");
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           metric.set_rows(torch::zeros({1, 8}, torch::kFloat64));
         }) == "[metric] rows: expected float64 values of shape [n, 9], got Double [1, 8].");
   CHECK(metric.rows().size(0) == 0);

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "test/support/catch.h"
+#include "test/support/error_message.h"
 #include "test/support/small_convnext.h"
 #include "vizoo/core/error.h"
 
@@ -10,6 +11,8 @@ using vizoo::ExponentialMovingAverage;
 using vizoo::MovingAverageOptions;
 
 namespace {
+
+using vizoo::test::error_message;
 
 // A module with a parameter of each kind and buffers of two kinds.
 struct SmallModule : torch::nn::Module {
@@ -37,16 +40,6 @@ void change(SmallModule& module) {
   module.half.add_(1);
   module.mean.add_(0.5);
   module.count.add_(1);
-}
-
-template <class Action>
-std::string problem(Action action) {
-  try {
-    action();
-  } catch (const vizoo::Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 }  // namespace
@@ -121,7 +114,7 @@ TEST_CASE("averages go into a model and its weights come back bit for bit", "[tr
     CHECK(module.count.item<int64_t>() == 7);
     CHECK_FALSE(torch::equal(module.weight, weight));
     CHECK(
-        problem([&] { average.apply(module); }) ==
+        error_message([&] { average.apply(module); }) ==
         "[moving average] apply: expected averages that are in no model, got two calls in a row.");
   }
   CHECK_FALSE(average.applied());
@@ -129,7 +122,7 @@ TEST_CASE("averages go into a model and its weights come back bit for bit", "[tr
   CHECK(torch::equal(module.half, half));
   CHECK(torch::equal(module.count, count));
   CHECK(module.weight.requires_grad());
-  CHECK(problem([&] { average.restore(module); }) ==
+  CHECK(error_message([&] { average.restore(module); }) ==
         "[moving average] restore: expected a call of apply before it, got none.");
 }
 
@@ -165,7 +158,7 @@ TEST_CASE("a state of another model changes nothing and names every problem", "[
                                      {"mean", torch::ones({2})},
                                      {"mean", torch::ones({2})},
                                      {"other", torch::ones({2})}};
-  CHECK(problem([&] { average.load_state(wrong); }) ==
+  CHECK(error_message([&] { average.load_state(wrong); }) ==
         "[training] moving average: expected 5 tensors, those of the model in training, got "
         "missing: count; left over: other; there twice: mean; of another shape or kind: frozen "
         "(expected Float [2], got Float [3]), half (expected Float [2], got Long [2]). It belongs "
@@ -178,16 +171,17 @@ TEST_CASE("an average of another model is refused", "[training]") {
   ExponentialMovingAverage average(module);
   torch::nn::Module other;
   other.register_parameter("weight", torch::rand({2, 2}));
-  CHECK(problem([&] { average.update(other, 1); }) ==
+  CHECK(error_message([&] { average.update(other, 1); }) ==
         "[moving average] weight: expected Float [3, 2] on cpu, got Float [2, 2] on cpu.");
   const torch::nn::Module empty;
-  CHECK(problem([&] { average.update(empty, 1); }) ==
+  CHECK(error_message([&] { average.update(empty, 1); }) ==
         "[moving average] model: expected 5 parameters and buffers, got 0.");
-  CHECK(problem([&] { average.update(module, 0); }) ==
+  CHECK(error_message([&] { average.update(module, 0); }) ==
         "[moving average] step: expected at least 1, got 0.");
-  CHECK(problem([&] { ExponentialMovingAverage(module, MovingAverageOptions().decay(1.1)); }) ==
-        "[moving average] decay: expected 0 to 1, got 1.1.");
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
+          ExponentialMovingAverage(module, MovingAverageOptions().decay(1.1));
+        }) == "[moving average] decay: expected 0 to 1, got 1.1.");
+  CHECK(error_message([&] {
           ExponentialMovingAverage(module, MovingAverageOptions().warmup_gamma(0));
         }) == "[moving average] warmup_gamma: expected a number above 0, got 0.");
 }

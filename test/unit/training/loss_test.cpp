@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "test/support/catch.h"
+#include "test/support/error_message.h"
 #include "test/unit/training/detection_loss_reference.h"
 #include "vizoo/core/error.h"
 
@@ -14,6 +15,8 @@ using vizoo::WeightedLoss;
 using vizoo::test::make_batch;
 
 namespace {
+
+using vizoo::test::error_message;
 
 double value(const WeightedLoss& loss) {
   REQUIRE(loss.sum.dim() == 0);
@@ -40,16 +43,6 @@ double cross_entropy(const torch::Tensor& logits, const torch::Tensor& targets) 
 torch::Tensor random_logits(std::vector<int64_t> shape, int64_t seed) {
   torch::manual_seed(seed);
   return torch::randn(shape, torch::kFloat64);
-}
-
-template <class Action>
-std::string problem(Action action) {
-  try {
-    action();
-  } catch (const vizoo::Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 }  // namespace
@@ -272,55 +265,55 @@ TEST_CASE("half types are added up in float32", "[training]") {
 TEST_CASE("losses refuse what does not fit", "[training]") {
   const auto logits = torch::zeros({2, 3});
   const auto labels = torch::tensor({0, 1}, torch::kInt64);
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           softmax_cross_entropy(logits, torch::tensor({0, 3}, torch::kInt64));
         }) == "[loss] labels: expected class indices from 0 to 2 or -100, got 3.");
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           softmax_cross_entropy(logits, torch::tensor({0, -1}, torch::kInt64));
         }) == "[loss] labels: expected class indices from 0 to 2 or -100, got -1.");
-  CHECK(problem([&] { softmax_cross_entropy(logits, torch::zeros({3}, torch::kInt64)); }) ==
+  CHECK(error_message([&] { softmax_cross_entropy(logits, torch::zeros({3}, torch::kInt64)); }) ==
         "[loss] labels: expected class indices, int64 [2], got Long [3].");
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           softmax_cross_entropy(logits, torch::zeros({2, 2}));
         }) ==
         "[loss] labels: expected class indices, int64 [B], or floating-point values of the shape "
         "of the logits, got Float [2, 2].");
-  CHECK(problem([&] { softmax_cross_entropy(logits, labels, 1.5); }) ==
+  CHECK(error_message([&] { softmax_cross_entropy(logits, labels, 1.5); }) ==
         "[loss] label_smoothing: expected 0 to 1, got 1.5.");
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           softmax_cross_entropy(torch::zeros({2, 0}), labels);
         }) == "[loss] logits: expected floating-point values of shape [B, C], got Float [2, 0].");
-  CHECK(problem([&] { softmax_cross_entropy({}, labels); }) ==
+  CHECK(error_message([&] { softmax_cross_entropy({}, labels); }) ==
         "[loss] logits: expected floating-point values of shape [B, C], got none.");
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           vizoo::sigmoid_cross_entropy(logits, torch::tensor({0, -100}, torch::kInt64));
         }) == "[loss] labels: expected a class for each sample, got -100.");
   const auto base = softmax_cross_entropy(logits, labels);
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           vizoo::distillation_loss(base, logits, torch::zeros({2, 4}));
         }) ==
         "[loss] teacher_logits: expected the shape of the student's, Float [2, 3], got Float [2, "
         "4].");
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           vizoo::distillation_loss({base.sum, 1.0}, logits, logits);
         }) == "[loss] base: expected a weight of one for each sample, got 1.");
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           vizoo::distillation_loss(base, logits, logits, DistillationOptions().temperature(0));
         }) == "[loss] temperature: expected a number above 0, got 0.");
   const auto flow = torch::zeros({1, 2, 3, 4});
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           vizoo::end_point_error(torch::zeros({1, 2, 3, 2}), flow);
         }) ==
         "[loss] flow: expected floating-point values of shape [B, 2, H, W] or [B, H, W, 2], got "
         "Float [1, 2, 3, 2]. Both could be meant: a flow 2 pixels wide has no such loss.");
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           vizoo::end_point_error(flow, torch::zeros({1, 2, 3, 5}));
         }) ==
         "[loss] target: expected the size of the flow, Float [1, 2, 3, 4], got Float [1, 2, 3, "
         "5].");
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           vizoo::end_point_error(flow, flow, torch::ones({1, 3, 4}));
         }) == "[loss] valid: expected booleans of shape [B, H, W], got Float [1, 3, 4].");
-  CHECK(problem([&] { vizoo::masked_language_modeling_loss(logits, labels); }) ==
+  CHECK(error_message([&] { vizoo::masked_language_modeling_loss(logits, labels); }) ==
         "[loss] logits: expected floating-point values of shape [B, T, V], got Float [2, 3].");
 }

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "test/support/catch.h"
+#include "test/support/error_message.h"
 #include "vizoo/core/error.h"
 
 using vizoo::ClassificationAccuracy;
@@ -13,6 +14,8 @@ using vizoo::MeanLoss;
 using vizoo::Metric;
 
 namespace {
+
+using vizoo::test::error_message;
 
 double number(const Metric& metric, const std::string& name) {
   for (const auto& [key, value] : metric.values()) {
@@ -38,16 +41,6 @@ void check_merge(const M& whole, const std::vector<torch::Tensor>& rows, Argumen
   }
 }
 
-template <class Action>
-std::string problem(Action action) {
-  try {
-    action();
-  } catch (const vizoo::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
 torch::Tensor labels_of(const std::vector<int64_t>& labels) { return torch::tensor(labels); }
 
 }  // namespace
@@ -64,9 +57,9 @@ TEST_CASE("the mean of a loss", "[training]") {
   MeanLoss whole;
   whole.add(20.0, 8);
   check_merge(whole, {loss.rows(), other.rows(), MeanLoss().rows()});
-  CHECK(problem([&] { loss.add(1, -1); }) ==
+  CHECK(error_message([&] { loss.add(1, -1); }) ==
         "[metric] weight: expected a number of at least 0, got -1.");
-  CHECK(problem([&] { loss.add(1, NAN); }) ==
+  CHECK(error_message([&] { loss.add(1, NAN); }) ==
         "[metric] weight: expected a number of at least 0, got nan.");
 }
 
@@ -134,15 +127,15 @@ TEST_CASE("a confusion matrix", "[training]") {
   CHECK(torch::equal(whole.matrix(), confusion.matrix() + other.matrix()));
   CHECK(number(whole, "mean_class_accuracy") == Approx((2.0 / 3 + 2.0 / 4 + 1.0) / 3));
 
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           confusion.add(torch::zeros({1, 4}), labels_of({0}));
         }) == "[metric] logits: expected 3 classes, got 4.");
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           confusion.add(torch::full({1, 3}, NAN), labels_of({0}));
         }) == "[metric] logits: expected numbers, got NaN.");
-  CHECK(problem([&] { ConfusionMatrix(0); }) ==
+  CHECK(error_message([&] { ConfusionMatrix(0); }) ==
         "[metric] classes: expected 1 to 30000 classes, got 0.");
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           confusion.set_rows(torch::tensor({{0., 3., 1.}}, torch::kFloat64));
         }) == "[metric] rows: expected labels, predictions and counts, got numbers out of range.");
 }
@@ -167,7 +160,7 @@ TEST_CASE("end-point error and outliers", "[training]") {
   whole.set_rows(torch::cat({error.rows(), other.rows()}));
   CHECK(number(whole, "end_point_error") == Approx(9.0 / 12));
   CHECK(number(whole, "outliers") == Approx(1.0 / 12));
-  CHECK(problem([&] { error.add(flow, flow.narrow(3, 0, 3)); }) ==
+  CHECK(error_message([&] { error.add(flow, flow.narrow(3, 0, 3)); }) ==
         "[metric] target: expected the size of the flow, Float [1, 2, 1, 4], got Float [1, 2, 1, "
         "3].");
 }
@@ -187,16 +180,16 @@ TEST_CASE("accuracy on masked tokens", "[training]") {
 
 TEST_CASE("rows and labels that are none are refused", "[training]") {
   ClassificationAccuracy accuracy;
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           accuracy.set_rows(torch::zeros({2, 2}, torch::kFloat64));
         }) == "[metric] rows: expected float64 values of shape [n, 3], got Double [2, 2].");
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           accuracy.set_rows(torch::zeros({2, 3}));
         }) == "[metric] rows: expected float64 values of shape [n, 3], got Float [2, 3].");
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           accuracy.add(torch::zeros({1, 3}), labels_of({3}));
         }) == "[metric] labels: expected class indices from 0 to 2 or -100, got 3.");
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           accuracy.add(torch::zeros({1, 3}), torch::zeros({1}));
         }) == "[metric] labels: expected class indices, int64 [1], got Float [1].");
   accuracy.set_rows(torch::zeros({0, 3}, torch::kFloat64));

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "test/support/catch.h"
+#include "test/support/error_message.h"
 #include "vizoo/core/error.h"
 
 using vizoo::make_optimizer;
@@ -15,6 +16,8 @@ using vizoo::OptimizerType;
 using vizoo::ParameterGroup;
 
 namespace {
+
+using vizoo::test::error_message;
 
 constexpr int64_t kSteps = 20;
 
@@ -66,16 +69,6 @@ vizoo::NamedTensors cloned(const vizoo::NamedTensors& state) {
   vizoo::NamedTensors copied;
   for (const auto& [name, tensor] : state) copied.emplace_back(name, tensor.clone());
   return copied;
-}
-
-template <class Action>
-std::string problem(Action action) {
-  try {
-    action();
-  } catch (const vizoo::Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 }  // namespace
@@ -213,7 +206,7 @@ TEST_CASE("a state that does not fit changes nothing and names every problem", "
   const vizoo::NamedTensors wrong = {{"momentum_buffer.a", torch::ones({5, 3})},
                                      {"momentum_buffer.b", torch::ones({7})},
                                      {"exp_avg.c", torch::ones({2, 3, 2, 2})}};
-  CHECK(problem([&] { optimizer->load_state(wrong); }) ==
+  CHECK(error_message([&] { optimizer->load_state(wrong); }) ==
         "[training] optimizer state: expected 4 tensors, those of the model in training, got "
         "missing: momentum_buffer.c, momentum_buffer.d; left over: exp_avg.c; of another shape or "
         "kind: momentum_buffer.a (expected Double [3, 5], got Float [5, 3]). It belongs to another "
@@ -286,30 +279,30 @@ TEST_CASE("optimizers refuse what makes no sense", "[training]") {
   const auto group = [&](const torch::Tensor& tensor) {
     return std::vector<ParameterGroup>{{{"w"}, {tensor}, 1.0, 0.0}};
   };
-  CHECK(problem([&] { make_optimizer({}); }) ==
+  CHECK(error_message([&] { make_optimizer({}); }) ==
         "[optimizer] groups: expected at least one parameter, got none.");
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           make_optimizer({{{"w", "v"}, {parameter, parameter}, 1.0, 0.0}});
         }) == "[optimizer] v: expected each parameter once, got another of its name or memory.");
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           make_optimizer({{{"w"}, {}, 1.0, 0.0}});
         }) == "[optimizer] groups: expected a name for each parameter, got 1.");
-  CHECK(problem([&] { make_optimizer(group(torch::zeros({1}).expand({3}))); }) ==
+  CHECK(error_message([&] { make_optimizer(group(torch::zeros({1}).expand({3}))); }) ==
         "[optimizer] w: expected a dense floating-point tensor, got Float [3].");
-  CHECK(problem([&] { make_optimizer(group(torch::zeros({3}, torch::kInt64))); }) ==
+  CHECK(error_message([&] { make_optimizer(group(torch::zeros({3}, torch::kInt64))); }) ==
         "[optimizer] w: expected a dense floating-point tensor, got Long [3].");
-  CHECK(problem([&] { make_optimizer(group(parameter), OptimizerOptions().beta1(1)); }) ==
+  CHECK(error_message([&] { make_optimizer(group(parameter), OptimizerOptions().beta1(1)); }) ==
         "[optimizer] beta1: expected at least 0, below 1, got 1.");
-  CHECK(problem([&] { make_optimizer(group(parameter), OptimizerOptions().epsilon(NAN)); }) ==
+  CHECK(error_message([&] { make_optimizer(group(parameter), OptimizerOptions().epsilon(NAN)); }) ==
         "[optimizer] epsilon: expected a number of at least 0, got nan.");
-  CHECK(problem([&] {
+  CHECK(error_message([&] {
           make_optimizer(group(parameter), OptimizerOptions().momentum(0).nesterov(true));
         }) == "[optimizer] nesterov: expected a momentum above 0, got 0.");
   const auto optimizer = make_optimizer(group(parameter));
-  CHECK(problem([&] { optimizer->step(-1); }) ==
+  CHECK(error_message([&] { optimizer->step(-1); }) ==
         "[optimizer] learning_rate: expected a number of at least 0, got -1.");
-  CHECK(problem([&] { optimizer->step(NAN); }) ==
+  CHECK(error_message([&] { optimizer->step(NAN); }) ==
         "[optimizer] learning_rate: expected a number of at least 0, got nan.");
-  CHECK(problem([&] { vizoo::clip_gradient_norm({parameter}, NAN); }) ==
+  CHECK(error_message([&] { vizoo::clip_gradient_norm({parameter}, NAN); }) ==
         "[optimizer] max_norm: expected a number of at least 0, got nan.");
 }

@@ -6,6 +6,7 @@
 
 #include "vizoo/core/error.h"
 #include "vizoo/io/flow_file.h"
+#include "vizoo/tasks/optical_flow.h"
 #include "vizoo/training/data/ppm_file.h"
 #include "vizoo/vision/image.h"
 
@@ -35,22 +36,6 @@ torch::Tensor flow_tensor(FlowField field) {
 // Rows and columns of the crop, of any tensor [H, W, ...].
 torch::Tensor crop(const torch::Tensor& image, int64_t top, int64_t left, const ImageSize& size) {
   return image.narrow(0, top, size.height).narrow(1, left, size.width);
-}
-
-// As flow_patches of the layer tasks, for one pair: [2, 27, H, W].
-torch::Tensor neighborhoods(const torch::Tensor& frames) {
-  const auto height = frames.size(1);
-  const auto width = frames.size(2);
-  // [2, H, W, 3] -> [2, 3, H, W]; values as upstream makes them, in float64
-  auto values = frames.permute({0, 3, 1, 2}).to(torch::kFloat64).div(255).mul(2).sub(1);
-  values = torch::constant_pad_nd(values.to(torch::kFloat32), {1, 1, 1, 1}, 0);
-  std::vector<torch::Tensor> shifted;
-  for (int64_t y = 0; y < 3; ++y) {
-    for (int64_t x = 0; x < 3; ++x) {
-      shifted.push_back(values.narrow(2, y, height).narrow(3, x, width));
-    }
-  }
-  return torch::cat(shifted, 1);
 }
 
 }  // namespace
@@ -89,8 +74,9 @@ Sample FlowDataset::get(int64_t index, RandomStream& random) const {
     left = random.integer(width - size.width + 1);
   }
   Sample sample;
-  sample.arguments["inputs"] =
-      neighborhoods(torch::stack({crop(first, top, left, size), crop(second, top, left, size)}));
+  // [1, 2, 27, H, W] -> [2, 27, H, W]
+  const auto frames = torch::stack({crop(first, top, left, size), crop(second, top, left, size)});
+  sample.arguments["inputs"] = flow_patches(frames).squeeze(0);
   sample.labels = crop(flow, top, left, size).contiguous();
   return sample;
 }
