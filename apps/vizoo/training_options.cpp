@@ -118,6 +118,13 @@ void add_recipe_options(CLI::App& command, TrainingOptions& options) {
                    options.layer_decay,
                    "Factor of the rate for each block further from the head")
       ->check(kFraction);
+  group
+      ->add_option("--learning-rate-scale",
+                   options.learning_rate_scales,
+                   "Factor of the rate of some parameters, such as 'owlv2.text_model.*=0.04'; may "
+                   "be repeated")
+      ->type_name("PATTERN=FACTOR")
+      ->allow_extra_args(false);
   group->add_option("--clip", options.clip, "Highest norm of the gradient; 0: any")
       ->check(kNonNegative);
   group
@@ -201,6 +208,21 @@ void add_run_options(CLI::App& command, TrainingOptions& options) {
       ->capture_default_str();
 }
 
+LearningRateScale parse_learning_rate_scale(const std::string& text) {
+  const auto equals = text.rfind('=');
+  LearningRateScale result;
+  if (equals == std::string::npos || equals == 0 ||
+      !CLI::detail::lexical_cast(text.substr(equals + 1), result.scale) ||
+      !(result.scale >= 0.0 && result.scale <= 1e30)) {
+    throw UsageError("usage",
+                     "--learning-rate-scale",
+                     "PATTERN=FACTOR with a factor of at least 0",
+                     quote(text));
+  }
+  result.pattern = text.substr(0, equals);
+  return result;
+}
+
 }  // namespace
 
 void add_training_options(CLI::App& command, TrainingOptions& options) {
@@ -220,10 +242,17 @@ Recipe apply_options(const Recipe& recipe, const TrainingOptions& options) {
             : 1.0;
     used.batch = *options.batch;
     used.learning_rate *= scale;
-    used.minimal_learning_rate *= scale;
   }
-  if (options.epochs) used.epochs = *options.epochs;
-  if (options.steps) used.epochs = 0;
+  if (options.epochs || options.steps) {
+    used.epochs = options.epochs.value_or(0);
+    used.steps = options.steps.value_or(0);
+  }
+  if (!options.learning_rate_scales.empty()) {
+    used.learning_rate_scales.clear();
+    for (const auto& text : options.learning_rate_scales) {
+      used.learning_rate_scales.push_back(parse_learning_rate_scale(text));
+    }
+  }
   if (options.optimizer) used.optimizer = *enum_value<OptimizerType>(*options.optimizer);
   if (options.schedule) used.schedule = *enum_value<ScheduleType>(*options.schedule);
   const auto take = [](auto& target, const auto& given) {

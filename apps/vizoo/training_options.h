@@ -40,6 +40,7 @@ struct TrainingOptions {
   std::optional<double> warmup_epochs;
   std::optional<double> weight_decay;
   std::optional<double> layer_decay;
+  std::vector<std::string> learning_rate_scales;  ///< "PATTERN=FACTOR"
   std::optional<double> clip;
   std::optional<double> ema;
   bool ema_warmup = false;
@@ -77,8 +78,8 @@ struct TrainingOptions {
 /// Adds them to the command.
 void add_training_options(CLI::App& command, TrainingOptions& options);
 
-/// The recipe's numbers with what the options give in their place: the learning rate for the batch
-/// that is used, and epochs left at 0 if --steps counts instead.
+/// The recipe's numbers with what the options give in their place, and the learning rate for the
+/// batch that is used. Throws UsageError for a --learning-rate-scale that cannot be read.
 Recipe apply_options(const Recipe& recipe, const TrainingOptions& options);
 
 }  // namespace vizoo::app

@@ -169,7 +169,7 @@ void Training::make_loaders() {
         evaluation_data_,
         DataLoaderOptions(options).shuffle(false).batch(std::min(share, kPart) * world));
   }
-  steps_ = options_.steps.value_or(recipe_.epochs * training_loader_->steps_per_epoch());
+  steps_ = recipe_.steps > 0 ? recipe_.steps : recipe_.epochs * training_loader_->steps_per_epoch();
 }
 
 TrainerOptions Training::trainer_options() const {
@@ -197,6 +197,10 @@ TrainerOptions Training::trainer_options() const {
 
 // Of what decides the weights that come out, but for the number of processes and parts.
 std::string Training::config_hash() const {
+  Json scales = Json::array();
+  for (const auto& entry : recipe_.learning_rate_scales) {
+    scales.push_back({entry.pattern, entry.scale});
+  }
   const Json text = {{"config", config_json_text(*model_)},
                      {"samples", training_data_->size()},
                      {"first_sample", training_data_->describe(0)},
@@ -209,6 +213,7 @@ std::string Training::config_hash() const {
                      {"schedule", enum_name(recipe_.schedule)},
                      {"weight_decay", recipe_.weight_decay},
                      {"layer_decay", recipe_.layer_decay},
+                     {"learning_rate_scales", scales},
                      {"clip", recipe_.clip_gradient_norm},
                      {"linear_probe", recipe_.linear_probe},
                      {"frozen", options_.frozen},
@@ -241,6 +246,10 @@ int Training::run() {
   const auto& recipe = find_recipe(options_.recipe.empty() ? default_recipe(entry_->task, options_)
                                                            : options_.recipe);
   recipe_ = apply_options(recipe, options_);
+  // A recipe for detectors names their parameters.
+  if (entry_->task != Task::zero_shot_object_detection && options_.learning_rate_scales.empty()) {
+    recipe_.learning_rate_scales.clear();
+  }
   claim_output();
   load_data();
   load_model();
@@ -249,6 +258,7 @@ int Training::run() {
                        ParameterGroupOptions()
                            .weight_decay(recipe_.weight_decay)
                            .layer_decay(recipe_.layer_decay)
+                           .learning_rate_scales(recipe_.learning_rate_scales)
                            .frozen(options_.frozen)
                            .linear_probe(recipe_.linear_probe)),
       OptimizerOptions().type(recipe_.optimizer).beta2(recipe_.beta2).momentum(recipe_.momentum));

@@ -181,8 +181,10 @@ std::unique_ptr<TrainingTask> make_task(const std::shared_ptr<PretrainedModelImp
       if (const auto data = std::dynamic_pointer_cast<const CocoDetectionDataset>(evaluation)) {
         truth = [data](int64_t index) { return detection_truth(data->image(index)); };
       }
+      // As OWL-ViT was trained.
+      const auto loss = DetectionLossOptions().normalization(LossNormalization::image);
       return std::make_unique<DetectionTask>(
-          as_holder<Owlv2ForObjectDetection>(model), DetectionLossOptions(), truth);
+          as_holder<Owlv2ForObjectDetection>(model), loss, truth);
     }
     case Task::optical_flow:
       return std::make_unique<OpticalFlowTask>(as_holder<PerceiverForOpticalFlow>(model));

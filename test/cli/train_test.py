@@ -12,7 +12,7 @@ import subprocess
 import time
 
 import support
-from support import CHECKPOINT, IMAGES, ProgramTest, read_safetensors, vizoo
+from support import CHECKPOINT, IMAGES, ProgramTest, read_safetensors, vizoo, write_detector
 
 LABELS = [str(label) for label in range(10)]
 
@@ -233,6 +233,15 @@ class Images(TrainTest):
                                 if name.startswith("convnext.embeddings.") or
                                 name.endswith("dwconv.weight")})
 
+    def test_learning_rate_scale(self):
+        self.fine_tune("--steps", 2, "--learning-rate-scale", "convnext.*=0", "--weight-decay", 0)
+        self.assertEqual(self.changed(), {"classifier.weight", "classifier.bias"})
+        for text in ("convnext.*", "convnext.*=", "=1", "convnext.*=-1", "convnext.*=nan"):
+            self.check_failure(
+                self.train("--model", CHECKPOINT, "--learning-rate-scale", text), 2,
+                f'[usage] --learning-rate-scale: expected PATTERN=FACTOR with a factor of at least '
+                f'0, got "{text}".')
+
     def test_average(self):
         """With a decay of 1 the average is where training began."""
         self.fine_tune("--steps", 2, "--ema", 1)
@@ -338,18 +347,7 @@ class Detections(TrainTest):
 
     def setUp(self):
         super().setUp()
-        self.model = self.folder / "detector"
-        shutil.copytree("test/fixtures/owlv2/detector", self.model)
-        tokens = ["!", "a", "b", "a</w>", "b</w>", "ab</w>", "!</w>", "<|startoftext|>",
-                  "<|endoftext|>"]
-        for name, content in (
-                ("vocab.json", {token: index for index, token in enumerate(tokens)}),
-                ("tokenizer_config.json", {"tokenizer_class": "CLIPTokenizer", "pad_token": "!",
-                                           "model_max_length": 5}),
-                ("preprocessor_config.json", {"image_processor_type": "Owlv2ImageProcessor",
-                                              "size": {"height": 7, "width": 7}})):
-            (self.model / name).write_text(json.dumps(content))
-        (self.model / "merges.txt").write_text("#version: 0.2\na b</w>\n")
+        self.model = write_detector(self.folder / "detector")
         self.images = self.folder / "images"
         self.images.mkdir()
         chosen = sorted(IMAGES.glob("*.png"))[:6]
@@ -376,7 +374,7 @@ class Detections(TrainTest):
         result = self.check_trained(self.train(
             "--evaluation", self.annotations, "--evaluation-images", self.images, "--steps", 8,
             "--batch", 3, "--accumulation", 2, "--learning-rate", 1e-3, "--warmup-steps", 0))
-        self.assertIn("recipe detection: detection training of OWL-ViT", result.stderr)
+        self.assertIn("recipe detection: fine-tuning of OWL-ViT", result.stderr)
         losses = self.losses()
         self.assertLess(losses[-1], losses[0])
         metrics = self.metrics(result)

@@ -152,6 +152,22 @@ void check(const ParameterGroupOptions& options) {
          "layer_decay",
          "a number above 0, at most 1",
          options.layer_decay());
+  for (const auto& entry : options.learning_rate_scales()) {
+    expect(entry.scale >= 0 && std::isfinite(entry.scale),
+           "learning_rate_scales",
+           "numbers of at least 0",
+           entry.scale);
+  }
+}
+
+[[noreturn]] void fail_unmatched(const PretrainedModelImpl& model,
+                                 const char* subject,
+                                 const std::string& pattern) {
+  throw UsageError(kWhere,
+                   subject,
+                   "patterns of parameter names of " + model.class_name(),
+                   quote(pattern),
+                   "vizoo inspect lists the names");
 }
 
 // Turns requires_grad off for what the options leave out, once all is checked.
@@ -165,13 +181,7 @@ void freeze(const PretrainedModelImpl& model, const ParameterGroupOptions& optio
       found = true;
       frozen[i] = true;
     }
-    if (!found) {
-      throw UsageError(kWhere,
-                       "frozen",
-                       "patterns of parameter names of " + model.class_name(),
-                       quote(pattern),
-                       "vizoo inspect lists the names");
-    }
+    if (!found) fail_unmatched(model, "frozen", pattern);
   }
   bool has_head = false;
   for (std::size_t i = 0; options.linear_probe() && i < parameters.size(); ++i) {
@@ -193,6 +203,23 @@ void freeze(const PretrainedModelImpl& model, const ParameterGroupOptions& optio
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (frozen[i]) parameters[i].value().requires_grad_(false);
   }
+}
+
+// The product of the factors of all patterns that match, for each name.
+std::vector<double> learning_rate_scales(const PretrainedModelImpl& model,
+                                         const std::vector<std::string>& names,
+                                         const std::vector<LearningRateScale>& scales) {
+  std::vector<double> factors(names.size(), 1.0);
+  for (const auto& entry : scales) {
+    bool found = false;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (!matches(entry.pattern, names[i])) continue;
+      found = true;
+      factors[i] *= entry.scale;
+    }
+    if (!found) fail_unmatched(model, "learning_rate_scales", entry.pattern);
+  }
+  return factors;
 }
 
 }  // namespace
@@ -253,28 +280,45 @@ bool is_head(const PretrainedModelImpl& model, const std::string& name) {
 std::vector<ParameterGroup> parameter_groups(const PretrainedModelImpl& model,
                                              const ParameterGroupOptions& options) {
   check(options);
-  freeze(model, options);
   const auto parameters = model.named_parameters();
   std::vector<std::string> names;
   for (const auto& parameter : parameters) names.push_back(parameter.key());
+  const auto factors = learning_rate_scales(model, names, options.learning_rate_scales());
+  freeze(model, options);
   const auto distances = distances_from_head(names);
 
-  std::map<std::pair<int64_t, bool>, ParameterGroup> groups;  // distance from the head, decayed
+  // By distance from the head, factor, and whether they decay.
+  std::map<std::tuple<int64_t, double, bool>, ParameterGroup> groups;
   std::set<const c10::TensorImpl*> seen;
-  for (const auto& parameter : parameters) {
-    const auto& tensor = parameter.value();
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const auto& tensor = parameters[i].value();
     if (!tensor.requires_grad() || !seen.insert(tensor.unsafeGetTensorImpl()).second) continue;
-    const bool decayed = is_decayed(parameter.key(), tensor);
-    const auto distance = options.layer_decay() == 1.0 ? 0 : distances.at(parameter.key());
-    auto& group = groups[{distance, decayed}];
-    group.names.push_back(parameter.key());
+    const bool decayed = is_decayed(names[i], tensor);
+    const auto distance = options.layer_decay() == 1.0 ? 0 : distances.at(names[i]);
+    auto& group = groups[{distance, factors[i], decayed}];
+    group.names.push_back(names[i]);
     group.parameters.push_back(tensor);
-    group.learning_rate_scale = std::pow(options.layer_decay(), static_cast<double>(distance));
+    group.learning_rate_scale =
+        factors[i] * std::pow(options.layer_decay(), static_cast<double>(distance));
     group.weight_decay = decayed ? options.weight_decay() : 0.0;
   }
   std::vector<ParameterGroup> result;
   for (auto& entry : groups) result.push_back(std::move(entry.second));
   return result;
+}
+
+void train_unfrozen(torch::nn::Module& model) {
+  model.train();
+  const auto modules = model.modules();
+  for (const auto& module : modules) {
+    const auto parameters = module->parameters();
+    const bool frozen =
+        !parameters.empty() &&
+        std::none_of(parameters.begin(), parameters.end(), [](const auto& parameter) {
+          return parameter.requires_grad();
+        });
+    if (frozen) module->eval();
+  }
 }
 
 }  // namespace vizoo

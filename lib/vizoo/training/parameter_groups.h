@@ -18,6 +18,12 @@ struct ParameterGroup {
   double weight_decay = 0.0;
 };
 
+/// A factor of the learning rate of some parameters.
+struct LearningRateScale {
+  std::string pattern;  ///< of names: * stands for any characters, dots included, ? for one
+  double scale = 1.0;   ///< at least 0
+};
+
 /// What is trained, and how.
 struct ParameterGroupOptions {
   /// Of the parameters that `is_decayed`, at least 0. 0.05 is that of DeiT, ConvNeXt and NAT
@@ -27,6 +33,8 @@ struct ParameterGroupOptions {
   /// fine-tunes with 0.65 to 0.9 (Bao et al. 2021, https://arxiv.org/abs/2106.08254, appendix),
   /// ConvNeXt with 0.7 to 0.9 (Liu et al. 2022, https://arxiv.org/abs/2201.03545, table 6).
   TORCH_ARG(double, layer_decay) = 1.0;
+  /// Factors beside that of `layer_decay`; of those whose patterns match a name all count.
+  TORCH_ARG(std::vector<LearningRateScale>, learning_rate_scales);
   /// Names of what is not trained: * stands for any characters, dots included, ? for one.
   TORCH_ARG(std::vector<std::string>, frozen);
   /// Trains the head only: what `is_head` names.
@@ -73,14 +81,19 @@ std::map<std::string, int64_t> distances_from_head(const std::vector<std::string
 /// Perceiver's decoder or postprocessor, which its base model holds.
 bool is_head(const PretrainedModelImpl& model, const std::string& name);
 
-/// The parameters that are trained, in groups of one weight decay and one distance from the head
-/// each; no parameter twice, tied or not. Turns requires_grad off for all that the options leave
-/// out; what did not require a gradient before is left out too, and nothing is turned on. Buffers,
-/// such as running statistics, follow the model's training flag, not this.
+/// The parameters that are trained, in groups of one weight decay and one learning rate each, those
+/// near the head first; no parameter twice, tied or not. Turns requires_grad off for all that the options leave
+/// out; what did not require a gradient before is left out too, and nothing is turned on.
 ///
 /// Throws UsageError for options out of range, a pattern that no name matches, a linear probe of a
 /// model without a head, and if nothing is left to train.
 std::vector<ParameterGroup> parameter_groups(const PretrainedModelImpl& model,
                                              const ParameterGroupOptions& options = {});
+
+/// Training mode for a model of which parts are frozen: modules that have parameters, none of which
+/// requires a gradient, are in evaluation mode with all that is in them. So batch norms that are
+/// frozen keep their running statistics and use them, and there is neither dropout nor drop path in
+/// front of a linear probe (DINO evaluates its features so). The others are in training mode.
+void train_unfrozen(torch::nn::Module& model);
 
 }  // namespace vizoo

@@ -6,6 +6,7 @@
 
 #include "vizoo/training/image_classification_task.h"
 #include "vizoo/training/optimizer.h"
+#include "vizoo/training/parameter_groups.h"
 #include "vizoo/training/schedule.h"
 
 namespace vizoo {
@@ -16,7 +17,8 @@ struct Recipe {
   std::string source;  ///< whose it is, and where it is written down
   std::string leaves_out;  ///< what the source does besides and this does not; may be empty
 
-  int64_t epochs = 0;
+  int64_t epochs = 0;  ///< or `steps`; the other is 0
+  int64_t steps = 0;
   int64_t batch = 0;  ///< samples of a step, over all processes
   OptimizerType optimizer = OptimizerType::adamw;
   double beta2 = 0.999;
@@ -25,7 +27,9 @@ struct Recipe {
   /// use learning_rate * batch' / batch (Goyal et al. 2017, https://arxiv.org/abs/1706.02677).
   double learning_rate = 0.0;
   bool scales_with_batch = false;
-  double minimal_learning_rate = 0.0;  ///< scales alike
+  double minimal_learning_rate = 0.0;  ///< does not scale
+  /// Factors of the rate, see ParameterGroupOptions.
+  std::vector<LearningRateScale> learning_rate_scales;
   ScheduleType schedule = ScheduleType::cosine;
   double warmup = 0.0;  ///< share of the steps
   double weight_decay = 0.0;
@@ -33,7 +37,7 @@ struct Recipe {
   bool linear_probe = false;
   double clip_gradient_norm = 0.0;  ///< 0: none
 
-  // Images with one label.
+  // Images with labels; of the others, detection mirrors too.
   double label_smoothing = 0.0;
   double mixup_alpha = 0.0;
   double cutmix_alpha = 0.0;

@@ -12,6 +12,7 @@
 #include "vizoo/training/batch_norm.h"
 #include "vizoo/training/model_state.h"
 #include "vizoo/training/non_finite.h"
+#include "vizoo/training/parameter_groups.h"
 #include "vizoo/training/random_state.h"
 
 namespace vizoo {
@@ -180,7 +181,7 @@ StepReport Trainer::step(const std::vector<Batch>& parts, int64_t samples) {
   report.epoch = state_.epoch;
   report.samples = samples;
   report.learning_rate = scheduled_learning_rate(options_.schedule(), state_.step);
-  model().train();
+  train_unfrozen(model());
   parts_.optimizer->zero_grad();
 
   StepTotals totals;

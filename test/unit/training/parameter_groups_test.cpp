@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "test/support/catch.h"
+#include "test/support/error_message.h"
 #include "test/support/small_convnext.h"
 #include "test/support/small_neighborhood.h"
 #include "test/support/small_owlv2.h"
@@ -18,6 +19,8 @@ using vizoo::ParameterGroup;
 using vizoo::ParameterGroupOptions;
 
 namespace {
+
+using vizoo::test::error_message;
 
 // What an optimizer is told about one parameter.
 struct Setting {
@@ -82,16 +85,6 @@ std::set<std::string> undecayed_tables(const torch::nn::Module& model) {
     }
   }
   return names;
-}
-
-template <class Action>
-std::string problem(Action action) {
-  try {
-    action();
-  } catch (const vizoo::Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 vizoo::LevitConfig small_levit_config() {
@@ -314,6 +307,46 @@ TEST_CASE("patterns freeze parameters", "[training]") {
   CHECK(settings_of(parameter_groups(*model)).size() == settings.size());
 }
 
+TEST_CASE("factors by pattern multiply one another and that of the depth", "[training]") {
+  const auto model = convnext();
+  const auto settings = settings_of(parameter_groups(
+      *model,
+      ParameterGroupOptions().layer_decay(0.5).learning_rate_scales(
+          {{"convnext.*", 0.25}, {"*.stages.0.*", 0.0}, {"convnext.layernorm.?*", 3.0}})));
+  CHECK(settings.size() == model->named_parameters().size());
+  CHECK(settings.at("classifier.weight").scale == 1.0);
+  CHECK(settings.at("convnext.layernorm.bias").scale == 0.75);
+  CHECK(settings.at("convnext.encoder.stages.0.layers.0.dwconv.weight").scale == 0.0);
+  CHECK(settings.at("convnext.encoder.stages.1.layers.0.dwconv.weight").scale ==
+        0.25 * settings_of(parameter_groups(*model, ParameterGroupOptions().layer_decay(0.5)))
+                   .at("convnext.encoder.stages.1.layers.0.dwconv.weight")
+                   .scale);
+}
+
+TEST_CASE("what is frozen is run in evaluation mode", "[training]") {
+  auto model = vizoo::LevitForImageClassification(small_levit_config());
+  const auto images = torch::randn({4, 3, 64, 64});
+  vizoo::train_unfrozen(*model);
+  for (const auto& module : model->modules()) CHECK(module->is_training());
+
+  parameter_groups(*model, ParameterGroupOptions().linear_probe(true));
+  std::map<std::string, torch::Tensor> before;
+  for (const auto& buffer : model->named_buffers()) {
+    before[buffer.key()] = buffer.value().detach().clone();
+  }
+  vizoo::train_unfrozen(*model);
+  CHECK(model->is_training());
+  model->forward(images).logits.sum().backward();
+  int64_t changed = 0;
+  for (const auto& buffer : model->named_buffers()) {
+    const bool same = torch::equal(buffer.value(), before.at(buffer.key()));
+    INFO(buffer.key());
+    CHECK(same == (buffer.key().rfind("levit.", 0) == 0));
+    changed += same ? 0 : 1;
+  }
+  CHECK(changed == 3);  // running mean, variance and count of the head's batch norm
+}
+
 TEST_CASE("a linear probe trains the head alone", "[training]") {
   const auto probe = [](const vizoo::PretrainedModelImpl& model) {
     std::set<std::string> names;
@@ -332,7 +365,7 @@ TEST_CASE("a linear probe trains the head alone", "[training]") {
     INFO(name);
     CHECK((name.rfind("perceiver.decoder.", 0) == 0 || name == "embedding_decoder.bias"));
   }
-  CHECK(problem([] {
+  CHECK(error_message([] {
           parameter_groups(*vizoo::ConvNextModel(vizoo::test::small_convnext_config()),
                            ParameterGroupOptions().linear_probe(true));
         }) == "[training] linear_probe: expected a model with a head, got ConvNextModel.");
@@ -340,16 +373,25 @@ TEST_CASE("a linear probe trains the head alone", "[training]") {
 
 TEST_CASE("groups refuse what makes no sense", "[training]") {
   const auto model = convnext();
-  CHECK(
-      problem([&] { parameter_groups(*model, ParameterGroupOptions().frozen({"backbone.*"})); }) ==
-      "[training] frozen: expected patterns of parameter names of "
-      "ConvNextForImageClassification, got \"backbone.*\". vizoo inspect lists the names.");
-  CHECK(problem([&] { parameter_groups(*model, ParameterGroupOptions().layer_decay(0)); }) ==
+  CHECK(error_message(
+            [&] { parameter_groups(*model, ParameterGroupOptions().frozen({"backbone.*"})); }) ==
+        "[training] frozen: expected patterns of parameter names of "
+        "ConvNextForImageClassification, got \"backbone.*\". vizoo inspect lists the names.");
+  CHECK(error_message([&] { parameter_groups(*model, ParameterGroupOptions().layer_decay(0)); }) ==
         "[training] layer_decay: expected a number above 0, at most 1, got 0.");
-  CHECK(problem([&] { parameter_groups(*model, ParameterGroupOptions().weight_decay(NAN)); }) ==
-        "[training] weight_decay: expected a number of at least 0, got nan.");
+  CHECK(error_message([&] {
+          parameter_groups(*model, ParameterGroupOptions().weight_decay(NAN));
+        }) == "[training] weight_decay: expected a number of at least 0, got nan.");
+  CHECK(error_message([&] {
+          parameter_groups(*model, ParameterGroupOptions().learning_rate_scales({{"*", -1}}));
+        }) == "[training] learning_rate_scales: expected numbers of at least 0, got -1.");
+  CHECK(error_message([&] {
+          parameter_groups(*model, ParameterGroupOptions().learning_rate_scales({{"owlv2.*", 1}}));
+        }) ==
+        "[training] learning_rate_scales: expected patterns of parameter names of "
+        "ConvNextForImageClassification, got \"owlv2.*\". vizoo inspect lists the names.");
   for (const auto& parameter : model->parameters()) REQUIRE(parameter.requires_grad());
-  CHECK(problem([&] { parameter_groups(*model, ParameterGroupOptions().frozen({"*"})); }) ==
+  CHECK(error_message([&] { parameter_groups(*model, ParameterGroupOptions().frozen({"*"})); }) ==
         "[training] parameters: expected at least one to train, got none of "
         "ConvNextForImageClassification.");
   for (const auto& parameter : model->parameters()) CHECK(parameter.requires_grad());
