@@ -5,6 +5,7 @@
 #include "common.h"
 #include "images.h"
 #include "vizoo/core/error.h"
+#include "vizoo/training/loss.h"
 
 namespace vizoo::app {
 namespace {
@@ -34,6 +35,18 @@ CLI::Validator between(double least, double most) {
 const auto kNonNegative = between(0.0, 1e30);
 const auto kFraction = between(0.0, 1.0);
 const auto kCount = CLI::Range(int64_t{1}, int64_t{1} << 40);
+
+// A flag that may be absent, NAME, or its opposite. CLI11's own flags count, so that with an optional
+// absent would be false and the opposite, -1, true.
+void add_switch(CLI::App& group,
+                const std::string& name,
+                std::optional<bool>& value,
+                const std::string& description) {
+  group.add_flag_function(
+      "--" + name + ",!--no-" + name,
+      [&value](int64_t count) { value = count > 0; },
+      description);
+}
 
 void add_data_options(CLI::App& command, TrainingOptions& options) {
   auto* group = command.add_option_group("Model and data");
@@ -139,7 +152,7 @@ void add_recipe_options(CLI::App& command, TrainingOptions& options) {
                    "Parameters that are not trained, such as 'dinov2.*'; may be repeated")
       ->type_name("PATTERN")
       ->allow_extra_args(false);
-  group->add_flag("--linear-probe,!--no-linear-probe", options.linear_probe, "Train the head only");
+  add_switch(*group, "linear-probe", options.linear_probe, "Train the head only");
 }
 
 void add_image_options(CLI::App& command, TrainingOptions& options) {
@@ -150,12 +163,13 @@ void add_image_options(CLI::App& command, TrainingOptions& options) {
       ->check(between(0.0, 0.999));
   group->add_option("--mixup", options.mixup, "Alpha of mixup; 0: none")->check(kNonNegative);
   group->add_option("--cutmix", options.cutmix, "Alpha of cutmix; 0: none")->check(kNonNegative);
-  group->add_flag("--random-resized-crop,!--no-random-resized-crop",
-                  options.random_resized_crop,
-                  "Train on random parts of the images");
+  add_switch(*group,
+             "random-resized-crop",
+             options.random_resized_crop,
+             "Train on random parts of the images");
   group->add_option("--min-scale", options.min_scale, "Least share of an image in such a part")
       ->check(between(1e-6, 1.0));
-  group->add_flag("--flip,!--no-flip", options.horizontal_flip, "Mirror every other image");
+  add_switch(*group, "flip", options.horizontal_flip, "Mirror every other image");
   group->add_option("--teacher", options.teacher, "Classifier to learn from as well")
       ->type_name("DIR");
   group->add_option("--distillation", options.distillation, "hard or soft")
@@ -174,8 +188,9 @@ void add_run_options(CLI::App& command, TrainingOptions& options) {
   group
       ->add_option("--autocast",
                    options.autocast,
-                   "bfloat16: matrix products and convolutions in that type")
-      ->check(CLI::IsMember(std::vector<std::string>{"bfloat16"}));
+                   "Matrix products and convolutions in this type: bfloat16, or float16, whose loss "
+                   "is scaled")
+      ->check(CLI::IsMember(std::vector<std::string>{"bfloat16", "float16"}));
   add_device_option(*group, options.device);
   add_threads_option(*group, options.threads);
   group->add_option("--workers", options.workers, "Threads that read the data")
@@ -231,6 +246,42 @@ void add_training_options(CLI::App& command, TrainingOptions& options) {
   add_image_options(command, options);
   add_set_option(command, options.settings, "config.json");
   add_run_options(command, options);
+}
+
+void check_options(const TrainingOptions& options, Task task) {
+  const bool labels = task == Task::image_classification;
+  const bool detection = task == Task::zero_shot_object_detection;
+  const auto refuse = [&](bool given, bool fits, const char* name, const char* expected) {
+    if (given && !fits) throw UsageError("usage", name, expected, enum_name(task));
+  };
+  const char* const classifier = "a classifier of images";
+  const char* const detector = "a detector";
+  refuse(options.loss.has_value(), labels, "--loss", classifier);
+  refuse(options.label_smoothing.has_value(), labels, "--label-smoothing", classifier);
+  refuse(options.mixup.has_value(), labels, "--mixup", classifier);
+  refuse(options.cutmix.has_value(), labels, "--cutmix", classifier);
+  refuse(options.random_resized_crop.has_value(), labels, "--random-resized-crop", classifier);
+  refuse(options.min_scale.has_value(), labels, "--min-scale", classifier);
+  refuse(options.horizontal_flip.has_value(),
+         labels || detection,
+         "--flip",
+         "a classifier of images or a detector");
+  refuse(!options.teacher.empty(), labels, "--teacher", classifier);
+  refuse(!options.training_images.empty(), detection, "--train-images", detector);
+  refuse(!options.evaluation_images.empty(), detection, "--evaluation-images", detector);
+  const auto needs = [](bool given, bool there, const char* name, const char* other) {
+    if (given && !there) throw UsageError("usage", name, other, "none");
+  };
+  const bool soft = options.distillation == enum_name(Distillation::soft);
+  needs(options.distillation_weight.has_value(),
+        !options.teacher.empty(),
+        "--distillation-weight",
+        "a --teacher");
+  needs(options.temperature.has_value(),
+        !options.teacher.empty() && soft,
+        "--temperature",
+        "a --teacher and --distillation soft");
+  needs(options.ema_warmup, options.ema.has_value(), "--ema-warmup", "a decay by --ema");
 }
 
 Recipe apply_options(const Recipe& recipe, const TrainingOptions& options) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "vizoo/hub/registry.h"
 #include "vizoo/training/recipe.h"
 
 namespace vizoo::app {
@@ -77,6 +78,9 @@ struct TrainingOptions {
 
 /// Adds them to the command.
 void add_training_options(CLI::App& command, TrainingOptions& options);
+
+/// Throws UsageError for an option that means nothing for the task.
+void check_options(const TrainingOptions& options, Task task);
 
 /// The recipe's numbers with what the options give in their place, and the learning rate for the
 /// batch that is used. Throws UsageError for a --learning-rate-scale that cannot be read.

@@ -71,6 +71,7 @@ class Training {
   void load_data();
   void load_model();
   void make_loaders();
+  int64_t warmup_steps() const;
   TrainerOptions trainer_options() const;
   std::string config_hash() const;
   void save_final();
@@ -172,18 +173,22 @@ void Training::make_loaders() {
   steps_ = recipe_.steps > 0 ? recipe_.steps : recipe_.epochs * training_loader_->steps_per_epoch();
 }
 
-TrainerOptions Training::trainer_options() const {
+int64_t Training::warmup_steps() const {
   const auto per_epoch = static_cast<double>(training_loader_->steps_per_epoch());
   const double warmup = options_.warmup_steps    ? static_cast<double>(*options_.warmup_steps)
                         : options_.warmup_epochs ? *options_.warmup_epochs * per_epoch
                                                  : recipe_.warmup * static_cast<double>(steps_);
+  return std::min<int64_t>(std::llround(warmup), steps_);
+}
+
+TrainerOptions Training::trainer_options() const {
   auto options = TrainerOptions()
                      .schedule(ScheduleOptions()
                                    .type(recipe_.schedule)
                                    .learning_rate(recipe_.learning_rate)
                                    .minimal_learning_rate(recipe_.minimal_learning_rate)
                                    .steps(steps_)
-                                   .warmup_steps(std::min<int64_t>(std::llround(warmup), steps_)))
+                                   .warmup_steps(warmup_steps()))
                      .save_every(options_.save_every)
                      .evaluate_every(options_.evaluate_every)
                      .max_non_finite(options_.max_non_finite)
@@ -191,7 +196,7 @@ TrainerOptions Training::trainer_options() const {
                      .seed(options_.seed)
                      .config_hash(config_hash());
   if (recipe_.clip_gradient_norm > 0) options.clip_gradient_norm(recipe_.clip_gradient_norm);
-  if (!options_.autocast.empty()) options.autocast(torch::kBFloat16);
+  if (!options_.autocast.empty()) options.autocast(parse_dtype(options_.autocast));
   return options;
 }
 
@@ -217,13 +222,23 @@ std::string Training::config_hash() const {
                      {"clip", recipe_.clip_gradient_norm},
                      {"linear_probe", recipe_.linear_probe},
                      {"frozen", options_.frozen},
+                     {"warmup", warmup_steps()},
                      {"ema", options_.ema.value_or(0.0)},
+                     {"ema_warmup", options_.ema_warmup},
+                     {"loss", options_.loss.value_or("")},
                      {"label_smoothing", recipe_.label_smoothing},
                      {"mixup", recipe_.mixup_alpha},
                      {"cutmix", recipe_.cutmix_alpha},
                      {"crop", recipe_.random_resized_crop},
+                     {"min_scale", options_.min_scale.value_or(0.0)},
                      {"flip", recipe_.horizontal_flip},
+                     {"image_backend", options_.image_backend},
                      {"teacher", options_.teacher.string()},
+                     {"distillation", options_.distillation},
+                     {"distillation_weight", options_.distillation_weight.value_or(-1.0)},
+                     {"temperature", options_.temperature.value_or(-1.0)},
+                     {"dtype", options_.dtype},
+                     {"autocast", options_.autocast},
                      {"seed", options_.seed}};
   return sha256(text.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
@@ -243,6 +258,7 @@ int Training::run() {
               .device(processes_->device())
               .overrides(parse_settings(options_.settings));
   entry_ = &find_trainable(folder_, options_.class_name, load_);
+  check_options(options_, entry_->task);
   const auto& recipe = find_recipe(options_.recipe.empty() ? default_recipe(entry_->task, options_)
                                                            : options_.recipe);
   recipe_ = apply_options(recipe, options_);
@@ -278,6 +294,7 @@ int Training::run() {
   if (!options_.teacher.empty()) {
     auto distillation =
         DistillationOptions().type(*enum_value<Distillation>(options_.distillation));
+    if (distillation.type() == Distillation::soft) distillation.weight(0.1);  // DeiT's, as 0.5 is
     if (options_.distillation_weight) distillation.weight(*options_.distillation_weight);
     if (options_.temperature) distillation.temperature(*options_.temperature);
     task_options.distillation(distillation)
@@ -315,7 +332,11 @@ int Training::run() {
   parts.observer = &silent;
   Trainer trainer(parts, trainer_options());
   const bool resumed = options_.resume && trainer.resume();
-  if (resumed) say("resumed at step " + std::to_string(trainer.state().step));
+  if (resumed) {
+    say("resumed at step " + std::to_string(trainer.state().step));
+  } else if (options_.resume) {
+    say("no checkpoint to resume from: training begins");
+  }
 
   std::unique_ptr<TrainingReport> report;
   if (is_first()) {

@@ -233,6 +233,43 @@ class Images(TrainTest):
                                 if name.startswith("convnext.embeddings.") or
                                 name.endswith("dwconv.weight")})
 
+    def test_augmentation(self):
+        """Switches are on, off, or the recipe's; off, training sees what an evaluation sees."""
+        def first_loss(*switches, model="--model"):
+            output = self.folder / "first"
+            shutil.rmtree(output, ignore_errors=True)
+            self.check_trained(self.train(
+                model, CHECKPOINT, "--batch", 10, "--steps", 1, "--learning-rate", 0, "--mixup", 0,
+                "--cutmix", 0, "--label-smoothing", 0, "--set", "drop_path_rate=0", *switches,
+                output=output))
+            again = self.folder / "again"
+            shutil.rmtree(again, ignore_errors=True)
+            self.check_trained(vizoo("train", "--config-file", output / "options.toml", "--output",
+                                     again))
+            self.assertEqual(self.losses(output), self.losses(again))
+            return self.losses(output)[0]
+
+        both = ("--random-resized-crop", "--flip")
+        neither = ("--no-random-resized-crop", "--no-flip")
+        losses = [first_loss(*both), first_loss(both[0], neither[1]), first_loss(neither[0], both[1]),
+                  first_loss(*neither)]
+        self.assertEqual(len(set(losses)), 4)
+        self.assertEqual(first_loss(), losses[0])
+        for recipe in ("--model", "--config"):
+            self.assertNotEqual(first_loss(model=recipe), first_loss(*neither, model=recipe))
+        evaluated = vizoo("eval", "--model", CHECKPOINT, "--data", self.data, "--json")
+        self.assertAlmostEqual(losses[3], json.loads(evaluated.stdout)["metrics"]["loss"], places=5)
+
+    def test_options_of_other_tasks(self):
+        for option in (["--temperature", 2], ["--distillation-weight", 0.5], ["--ema-warmup"],
+                       ["--teacher", CHECKPOINT, "--temperature", 2],
+                       ["--train-images", self.data], ["--evaluation-images", self.data]):
+            with self.subTest(option=option):
+                result = self.train("--model", CHECKPOINT, *option)
+                self.assertEqual((result.returncode, result.stdout), (2, ""), result.stderr)
+                self.assertIn(f"[usage] {option[-2] if len(option) > 1 else option[0]}: expected a ",
+                              result.stderr)
+
     def test_learning_rate_scale(self):
         self.fine_tune("--steps", 2, "--learning-rate-scale", "convnext.*=0", "--weight-decay", 0)
         self.assertEqual(self.changed(), {"classifier.weight", "classifier.bias"})
@@ -267,6 +304,31 @@ class Images(TrainTest):
                            output=output)
             self.assertEqual(len(self.losses(output)), 2)
         self.assertNotEqual(self.losses(self.folder / "hard"), self.losses(self.folder / "soft"))
+        paper = self.folder / "paper"
+        self.fine_tune("--steps", 2, "--teacher", CHECKPOINT, "--distillation", "soft",
+                       "--distillation-weight", 0.1, "--temperature", 3, output=paper)
+        self.assertEqual(self.losses(self.folder / "soft"), self.losses(paper))
+
+    def test_autocast(self):
+        """Half types change rounding; the loss of float16 is scaled."""
+        losses = {}
+        for dtype in ("float32", "bfloat16", "float16"):
+            output = self.folder / dtype
+            self.fine_tune("--steps", 3, *([] if dtype == "float32" else ["--autocast", dtype]),
+                           output=output)
+            losses[dtype] = self.losses(output)
+            (state,) = output.glob("checkpoints/step-00000003/training.json")
+            scale = json.loads(state.read_text())["loss_scale"]
+            if dtype == "float16":
+                skipped = sum(line["skipped"] for line in self.log(output))
+                self.assertEqual(scale, 65536 / 2 ** skipped)
+                self.assertLess(skipped, 3)
+            else:
+                self.assertIsNone(scale)
+        for dtype in ("bfloat16", "float16"):
+            self.assertNotEqual(losses[dtype], losses["float32"])
+            for half, single in zip(losses[dtype], losses["float32"]):
+                self.assertAlmostEqual(half, single, delta=0.1 * single)
 
     def test_config_file(self):
         self.fine_tune("--steps", 3, "--freeze", "*.bias", "--freeze", "convnext.e*")
@@ -387,6 +449,15 @@ class Detections(TrainTest):
             self.assertAlmostEqual(values[name], value, places=3)
         shown = vizoo("detect", "--model", self.output, "--text", "a", *self.images.glob("*.png"))
         self.assertEqual(shown.returncode, 0, shown.stderr)
+
+    def test_options_of_other_tasks(self):
+        for option in (["--mixup", 0.8], ["--cutmix", 0], ["--label-smoothing", 0], ["--loss",
+                       "cross-entropy"], ["--no-random-resized-crop"], ["--min-scale", 0.5],
+                       ["--teacher", self.model]):
+            result = self.train("--steps", 1, *option)
+            name = option[0].replace("--no-", "--")
+            self.check_failure(result, 2, f"[usage] {name}: expected a classifier of images, got "
+                               "zero-shot-object-detection.")
 
     def test_bad_annotations(self):
         self.content["annotations"][3]["bbox"] = [40, 0, 5, 5]

@@ -1,10 +1,40 @@
 #include "vizoo/training/image_classification_task.h"
 
+#include <algorithm>
+#include <map>
+#include <string>
 #include <utility>
 
 #include "vizoo/core/error.h"
 
 namespace vizoo {
+namespace {
+
+// Labels that nobody has named: LABEL_0, LABEL_1, ...
+bool is_unnamed(const std::map<std::string, int64_t>& label2id) {
+  return std::all_of(label2id.begin(), label2id.end(), [](const auto& entry) {
+    return entry.first == "LABEL_" + std::to_string(entry.second);
+  });
+}
+
+void check_teacher(const PretrainedConfig& own, const PretrainedConfig& teacher) {
+  if (own.num_labels() != teacher.num_labels()) {
+    throw UsageError("training",
+                     "teacher",
+                     "the " + std::to_string(own.num_labels()) + " labels of the model",
+                     std::to_string(teacher.num_labels()));
+  }
+  if (is_unnamed(own.label2id) || is_unnamed(teacher.label2id)) return;
+  for (int64_t i = 0; i < own.num_labels(); ++i) {
+    if (own.label(i) == teacher.label(i)) continue;
+    throw UsageError("training",
+                     "teacher: label " + std::to_string(i),
+                     quote(own.label(i)) + " as the model has",
+                     quote(teacher.label(i)));
+  }
+}
+
+}  // namespace
 
 ImageClassificationTask::ImageClassificationTask(ImageClassifier model,
                                                  const ImageClassificationTaskOptions& options)
@@ -15,14 +45,7 @@ ImageClassificationTask::ImageClassificationTask(ImageClassifier model,
         "training", "label_smoothing", "a number in [0, 1)", std::to_string(smoothing));
   }
   if (const auto& teacher = options_.teacher()) {
-    const auto own = model_->base_config().num_labels();
-    const auto others = teacher->base_config().num_labels();
-    if (own != others) {
-      throw UsageError("training",
-                       "teacher",
-                       "the " + std::to_string(own) + " labels of the model",
-                       std::to_string(others));
-    }
+    check_teacher(model_->base_config(), teacher->base_config());
     teacher->eval();
   }
   start_evaluation();

@@ -50,7 +50,8 @@ struct ImageClassificationTaskOptions {
 /// `mean_class_accuracy`.
 class ImageClassificationTask : public TrainingTask {
  public:
-  /// Throws UsageError for options out of range, and for a teacher with another number of labels.
+  /// Throws UsageError for options out of range, and for a teacher with other labels: another
+  /// number of them or, where both models name theirs, another name.
   explicit ImageClassificationTask(ImageClassifier model,
                                    const ImageClassificationTaskOptions& options = {});
 

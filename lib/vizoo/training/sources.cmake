@@ -2,7 +2,7 @@
 set(VIZOO_TRAINING_SOURCES
   data_loader.cpp mixup.cpp random_stream.cpp sampler.cpp data/text_lines_dataset.cpp
   batch.cpp detection_task.cpp image_classification_task.cpp masked_language_modeling_task.cpp
-  head_labels.cpp model_state.cpp optical_flow_task.cpp non_finite.cpp recipe.cpp trainer.cpp
+  autocast.cpp head_labels.cpp loss_scaler.cpp model_state.cpp optical_flow_task.cpp non_finite.cpp recipe.cpp trainer.cpp
   average_precision.cpp ema.cpp flow_pair.cpp label_checks.cpp loss.cpp metric_rows.cpp metrics.cpp
   named_state.cpp optimizer.cpp parameter_groups.cpp schedule.cpp
   detection_loss.cpp detection_targets.cpp linear_assignment.cpp
@@ -12,7 +12,7 @@ set(VIZOO_TRAINING_SOURCES
 set(VIZOO_TRAINING_HEADERS
   data_loader.h dataset.h mixup.h random_stream.h sampler.h data/text_lines_dataset.h
   batch.h detection_task.h image_classification_task.h masked_language_modeling_task.h
-  head_labels.h model_state.h optical_flow_task.h non_finite.h recipe.h trainer.h training_task.h
+  head_labels.h loss_scaler.h model_state.h optical_flow_task.h non_finite.h recipe.h trainer.h training_task.h
   average_precision.h ema.h loss.h metrics.h optimizer.h parameter_groups.h schedule.h
   detection_loss.h linear_assignment.h
   checkpointer.h event_file.h log_file.h random_state.h signals.h training_state.h

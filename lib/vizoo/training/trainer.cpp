@@ -1,14 +1,14 @@
 #include "vizoo/training/trainer.h"
 
-#include <ATen/autocast_mode.h>
-
 #include <chrono>
 #include <cmath>
+#include <set>
 #include <utility>
 
 #include "vizoo/core/error.h"
 #include "vizoo/hub/save_pretrained.h"
 #include "vizoo/hub/tensor_file.h"
+#include "vizoo/training/autocast.h"
 #include "vizoo/training/batch_norm.h"
 #include "vizoo/training/model_state.h"
 #include "vizoo/training/non_finite.h"
@@ -50,34 +50,6 @@ void check_parts(const TrainerParts& parts, const TrainerOptions& options) {
   scheduled_learning_rate(options.schedule(), 0);  // throws for what is out of range
 }
 
-// Autocast for the scope of a forward pass, on whatever device the model is.
-class Autocast {
- public:
-  Autocast(std::optional<torch::ScalarType> dtype, torch::DeviceType device)
-      : device_(device), active_(dtype.has_value()) {
-    if (!active_) return;
-    was_enabled_ = at::autocast::is_autocast_enabled(device_);
-    previous_ = at::autocast::get_autocast_dtype(device_);
-    at::autocast::set_autocast_dtype(device_, *dtype);
-    at::autocast::set_autocast_enabled(device_, true);
-    at::autocast::increment_nesting();
-  }
-  ~Autocast() {
-    if (!active_) return;
-    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
-    at::autocast::set_autocast_enabled(device_, was_enabled_);
-    at::autocast::set_autocast_dtype(device_, previous_);
-  }
-  Autocast(const Autocast&) = delete;
-  Autocast& operator=(const Autocast&) = delete;
-
- private:
-  torch::DeviceType device_;
-  bool active_;
-  bool was_enabled_ = false;
-  torch::ScalarType previous_ = torch::kFloat32;
-};
-
 // The same tensors without samples, for a process that has none where all must call forward.
 Batch without_samples(const std::optional<Batch>& batch) {
   if (!batch) {
@@ -90,6 +62,18 @@ Batch without_samples(const std::optional<Batch>& batch) {
   empty.detections.clear();
   empty.size = 0;
   return empty;
+}
+
+// In the order of the model, of which backward is roughly the reverse.
+std::vector<torch::Tensor> trained_parameters(const torch::nn::Module& model) {
+  std::vector<torch::Tensor> trained;
+  std::set<const c10::TensorImpl*> seen;
+  for (const auto& parameter : model.parameters()) {
+    if (parameter.requires_grad() && seen.insert(parameter.unsafeGetTensorImpl()).second) {
+      trained.push_back(parameter);
+    }
+  }
+  return trained;
 }
 
 std::optional<double> find_value(const MetricValues& values, const std::string& name) {
@@ -117,7 +101,8 @@ Trainer::Trainer(TrainerParts parts, const TrainerOptions& options)
   state_.config_hash = options_.config_hash();
   broadcast_parameters(model(), *parts_.processes);
   broadcast_buffers(model(), *parts_.processes);
-  reducer_ = std::make_unique<GradientReducer>(parts_.optimizer->parameters(), parts_.processes);
+  reducer_ = std::make_unique<GradientReducer>(trained_parameters(model()), parts_.processes);
+  if (options_.autocast() == torch::kFloat16) scaler_.emplace();
   torch::manual_seed(options_.seed() + static_cast<uint64_t>(parts_.processes->rank()));
 }
 
@@ -207,7 +192,8 @@ StepReport Trainer::step(const std::vector<Batch>& parts, int64_t samples) {
 double Trainer::backward(const std::vector<Batch>& parts, StepTotals& totals) {
   const auto device = model().parameters().front().device();
   const auto dtype = model().parameters().front().scalar_type();
-  const double divisor = static_cast<double>(parts_.training_data->batch());
+  const double divisor =
+      static_cast<double>(parts_.training_data->batch()) / (scaler_ ? scaler_->scale() : 1.0);
   const bool together = options_.sync_batch_norm() && parts_.processes->size() > 1;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     Batch batch = parts[i];
@@ -233,6 +219,10 @@ double Trainer::backward(const std::vector<Batch>& parts, StepTotals& totals) {
 // The optimizer's part of a step, unless its numbers are not finite: they are the same in all
 // processes, and so is what is decided here.
 void Trainer::learn(StepReport& report) {
+  // An overflow of float16 is what the scale is for; below a scale of 1 it is something else.
+  const bool overflow = scaler_ && std::isfinite(report.loss) && scaler_->scale() > 1.0;
+  if (scaler_) scaler_->update(!report.skipped);
+  if (report.skipped && overflow) return;
   if (report.skipped) {
     ++state_.non_finite_steps;
     ++state_.non_finite_in_a_row;
@@ -326,6 +316,7 @@ void Trainer::save(std::optional<double> metric) {
   auto& processes = *parts_.processes;
   if (started_ > 0.0) state_.elapsed_seconds = seconds_now() - started_;
   state_.world_size = processes.size();
+  if (scaler_) scaler_->save(state_);
   const auto folder = checkpointer.temporary_folder(state_.step);
   if (!options_.sync_batch_norm()) broadcast_buffers(model(), processes);
   try {
@@ -395,6 +386,7 @@ void Trainer::load(const std::filesystem::path& folder) {
                            .bits64());
   }
   state_ = state;
+  if (scaler_) scaler_->load(state_);
   state_.seed = static_cast<int64_t>(options_.seed());
 }
 

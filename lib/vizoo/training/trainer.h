@@ -13,6 +13,7 @@
 #include "vizoo/training/data_loader.h"
 #include "vizoo/training/ema.h"
 #include "vizoo/training/gradient_reducer.h"
+#include "vizoo/training/loss_scaler.h"
 #include "vizoo/training/optimizer.h"
 #include "vizoo/training/process_group.h"
 #include "vizoo/training/schedule.h"
@@ -65,7 +66,9 @@ struct TrainerOptions {
   TORCH_ARG(int64_t, evaluate_every) = 1;
   /// Steps in a row whose loss or gradients are not finite, before training ends with an error.
   TORCH_ARG(int64_t, max_non_finite) = 5;
-  /// The forward pass runs in autocast of this type; nullopt: it does not.
+  /// The forward pass runs in autocast of this type; nullopt: it does not. With float16 the loss is
+  /// scaled (LossScaler), and steps whose gradients overflow are left out without counting as not
+  /// finite.
   TORCH_ARG(std::optional<torch::ScalarType>, autocast) = std::nullopt;
   /// Batch norms have been converted (convert_sync_batch_norm): every process calls forward in
   /// every part of a step, and buffers are the same everywhere.
@@ -158,6 +161,7 @@ class Trainer {
   TrainerOptions options_;
   TrainingState state_;
   std::unique_ptr<GradientReducer> reducer_;
+  std::optional<LossScaler> scaler_;
   std::optional<int64_t> saved_step_;
   std::size_t warned_ = 0;
   std::optional<Batch> last_batch_;

@@ -24,6 +24,8 @@ struct TrainingState {
   std::optional<int64_t> best_step;
   int64_t non_finite_steps = 0;     ///< skipped for a loss or gradient that was not finite
   int64_t non_finite_in_a_row = 0;  ///< of these, the ones just before this checkpoint
+  std::optional<double> loss_scale;  ///< of a run in float16 (LossScaler)
+  int64_t loss_scale_steps = 0;      ///< since it changed
   double elapsed_seconds = 0.0;     ///< of training, over all parts of the run
   std::map<std::string, std::string> unknown;  ///< fields that a later version wrote, as JSON
 
@@ -41,6 +43,8 @@ struct TrainingState {
     visit("best_step", self.best_step);
     visit("non_finite_steps", self.non_finite_steps);
     visit("non_finite_in_a_row", self.non_finite_in_a_row);
+    visit("loss_scale", self.loss_scale);
+    visit("loss_scale_steps", self.loss_scale_steps);
     visit("elapsed_seconds", self.elapsed_seconds);
   }
 };

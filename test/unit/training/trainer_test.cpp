@@ -1,5 +1,6 @@
 #include "vizoo/training/trainer.h"
 
+#include <cmath>
 #include <limits>
 
 #include "test/support/catch.h"
@@ -37,6 +38,7 @@ class BrokenTask : public ImageClassificationTask {
   using ImageClassificationTask::ImageClassificationTask;
   WeightedLoss loss(const Batch& batch, const StepPosition& position) override {
     auto loss = ImageClassificationTask::loss(batch, position);
+    loss.sum = loss.sum * factor;
     if (position.step >= first && position.step < end) {
       loss.sum = loss.sum * std::numeric_limits<double>::quiet_NaN();
     }
@@ -44,6 +46,7 @@ class BrokenTask : public ImageClassificationTask {
   }
   int64_t first = 0;
   int64_t end = 0;
+  double factor = 1.0;
 };
 
 class Recorder : public TrainingObserver {
@@ -196,6 +199,49 @@ TEST_CASE("a step that is not finite is left out, and many in a row are an error
   CHECK(same_bits(weights(broken), before));
 }
 
+TEST_CASE("in float16 the loss is scaled, and a resumed run keeps the scale", "[training]") {
+  const test::TemporaryFolder folder;
+  const auto prepare = [](RunOfTest& run) {
+    run.task->factor = 2e3;  // gradients of the first steps are beyond float16
+    run.options.autocast(torch::kFloat16);
+  };
+  RunOfTest whole(folder / "whole", 12);
+  prepare(whole);
+  Trainer trainer(whole.all(), whole.options);
+  REQUIRE(trainer.run() == TrainingEnd::finished);
+  const auto& steps = whole.recorder.steps;
+  CHECK(steps.front().skipped);
+  CHECK_FALSE(steps.back().skipped);
+  int64_t skipped = 0;
+  for (const auto& step : steps) skipped += step.skipped ? 1 : 0;
+  CHECK(trainer.state().loss_scale == 65536.0 / std::pow(2.0, skipped));
+  CHECK(trainer.state().non_finite_steps == 0);  // what the scale is for is no error
+  CHECK(whole.recorder.warnings.empty());
+
+  // Unscaled gradients: those of float32, up to float16's rounding.
+  RunOfTest plain(folder / "plain", 1);
+  RunOfTest half(folder / "half", 1);
+  half.options.autocast(torch::kFloat16);
+  Trainer(plain.all(), plain.options).run();
+  Trainer(half.all(), half.options).run();
+  CHECK(half.recorder.steps[0].gradient_norm ==
+        Approx(plain.recorder.steps[0].gradient_norm).epsilon(0.01));
+
+  {
+    RunOfTest first(folder / "stopped", 12);
+    prepare(first);
+    first.stop_after = 5;
+    REQUIRE(Trainer(first.all(), first.options).run() == TrainingEnd::stopped);
+  }
+  RunOfTest second(folder / "stopped", 12);
+  prepare(second);
+  Trainer resumed(second.all(), second.options);
+  REQUIRE(resumed.resume());
+  REQUIRE(resumed.run() == TrainingEnd::finished);
+  CHECK(same_bits(weights(second), weights(whole)));
+  CHECK(resumed.state().loss_scale == trainer.state().loss_scale);
+}
+
 TEST_CASE("a run does not go on from the checkpoint of another", "[training]") {
   const test::TemporaryFolder folder;
   {
@@ -207,6 +253,34 @@ TEST_CASE("a run does not go on from the checkpoint of another", "[training]") {
   CHECK(contains(error_message<CheckpointError>(
                      [&] { Trainer(other.all(), other.options.config_hash("b")).resume(); }),
                  "expected a checkpoint of the same model, data and options"));
+}
+
+TEST_CASE("a teacher of other labels is refused", "[training]") {
+  const auto classifier = [](std::vector<std::string> names) {
+    auto config = test::small_convnext_config();
+    if (!names.empty()) {
+      config.label2id.clear();
+      config.id2label.clear();
+      for (std::size_t i = 0; i < names.size(); ++i) {
+        config.label2id[names[i]] = static_cast<int64_t>(i);
+        config.id2label[static_cast<int64_t>(i)] = names[i];
+      }
+    }
+    return ImageClassifier(std::static_pointer_cast<ImageClassifierImpl>(
+        ConvNextForImageClassification(config).ptr()));
+  };
+  const auto message = [&](const ImageClassifier& teacher) {
+    return error_message<UsageError>([&] {
+      ImageClassificationTask(classifier({"a", "b", "c", "d", "e"}),
+                              ImageClassificationTaskOptions().teacher(teacher));
+    });
+  };
+  CHECK(message(classifier({"a", "b", "c", "d", "e"})) == "nothing was thrown");
+  CHECK(message(classifier({})) == "nothing was thrown");  // nobody named them
+  CHECK(message(classifier({"a", "c", "b", "d", "e"})) ==
+        "[training] teacher: label 1: expected \"b\" as the model has, got \"c\".");
+  CHECK(message(classifier({"a", "b", "c", "d"})) ==
+        "[training] teacher: expected the 5 labels of the model, got 4.");
 }
 
 TEST_CASE("a trainer checks its parts and options", "[training]") {

@@ -25,6 +25,8 @@ TrainingState some_state() {
   state.best_step = 1200;
   state.non_finite_steps = 2;
   state.non_finite_in_a_row = 1;
+  state.loss_scale = 1024.0;
+  state.loss_scale_steps = 17;
   state.elapsed_seconds = 1.0 / 3.0;
   return state;
 }
