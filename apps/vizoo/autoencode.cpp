@@ -24,7 +24,7 @@
 namespace vizoo::app {
 namespace {
 
-struct Options {
+struct AutoencodeOptions {
   ModelOptions model;
   std::filesystem::path video;
   std::filesystem::path audio;
@@ -50,7 +50,7 @@ torch::Tensor prepare_frame(const cv::Mat& frame, const PerceiverConfig& config)
   return torch::from_blob(resized.data, {height, width, 3}, torch::kByte).clone();
 }
 
-void warn_about_rate(const Options& options, const VideoReader& video) {
+void warn_about_rate(const AutoencodeOptions& options, const VideoReader& video) {
   const double rate = video.frames_per_second();
   if (rate > 0.0 && std::abs(rate - kAutoencodingFrameRate) > 0.01) {
     std::cerr << "warning: " << printable(options.video.string()) << " has " << rate
@@ -58,7 +58,7 @@ void warn_about_rate(const Options& options, const VideoReader& video) {
   }
 }
 
-torch::Tensor read_audio(const Options& options, const PerceiverConfig& config) {
+torch::Tensor read_audio(const AutoencodeOptions& options, const PerceiverConfig& config) {
   const auto sound = read_wav(options.audio);
   const auto rate = kAutoencodingFrameRate * config.audio_samples_per_frame;
   const auto needed = autoencoding_samples(config);
@@ -119,10 +119,10 @@ Json to_json(const std::vector<Classification>& answers) {
   return predictions;
 }
 
-void print(const Options& options,
-           int64_t frames,
-           const std::vector<Classification>& answers,
-           const std::vector<WindowLabels>& windows) {
+void print_decoded(const AutoencodeOptions& options,
+                   int64_t frames,
+                   const std::vector<Classification>& answers,
+                   const std::vector<WindowLabels>& windows) {
   if (options.as_json) {
     auto parts = Json::array();
     for (const auto& window : windows) {
@@ -146,7 +146,7 @@ void print(const Options& options,
 }
 
 // Steps to expect: what the file says it has, as far as there is sound.
-std::size_t expected_steps(const Options& options,
+std::size_t expected_steps(const AutoencodeOptions& options,
                            const PerceiverConfig& config,
                            const VideoReader& video,
                            int64_t samples) {
@@ -161,7 +161,9 @@ std::size_t expected_steps(const Options& options,
 // What the model makes of the video, frame by frame; PNGs are written on the way.
 class DecodedVideo {
  public:
-  DecodedVideo(const Options& options, const PerceiverConfig& config, VideoAutoencoder& autoencoder)
+  DecodedVideo(const AutoencodeOptions& options,
+               const PerceiverConfig& config,
+               VideoAutoencoder& autoencoder)
       : options_(options), config_(config), autoencoder_(autoencoder) {}
 
   std::optional<cv::Mat> next_frame() {
@@ -203,7 +205,7 @@ class DecodedVideo {
     return true;
   }
 
-  const Options& options_;
+  const AutoencodeOptions& options_;
   const PerceiverConfig& config_;
   VideoAutoencoder& autoencoder_;
   std::vector<cv::Mat> images_;  // of the window
@@ -213,10 +215,10 @@ class DecodedVideo {
 };
 
 // Encodes the video anew for each part: an exported model has its forward only.
-VideoAutoencodingModel exported_model(ExportedModel exported,
-                                      PerceiverConfig config,
-                                      torch::Device device,
-                                      at::ScalarType dtype) {
+VideoAutoencodingModel exported_autoencoder(ExportedModel exported,
+                                            PerceiverConfig config,
+                                            torch::Device device,
+                                            at::ScalarType dtype) {
   constexpr const char* kPoints = "subsampled_output_points.";
   constexpr const char* kLogits = "logits.";
   const auto& description = exported.description;
@@ -252,7 +254,7 @@ VideoAutoencodingModel exported_model(ExportedModel exported,
           }};
 }
 
-int autoencode(const Options& options) {
+int autoencode(const AutoencodeOptions& options) {
   apply_threads(options.threads);
   const ModelSource source(options.model);
   LoadReport report;
@@ -264,11 +266,11 @@ int autoencode(const Options& options) {
     loaded = from_pretrained<PerceiverForMultimodalAutoencoding>(source.folder(), load);
   }
   const auto model = source.is_exported()
-                         ? exported_model(source.load_exported(load),
-                                          config_from_json<PerceiverConfig>(
-                                              load_config(source.folder()), "config.json"),
-                                          device,
-                                          dtype)
+                         ? exported_autoencoder(source.load_exported(load),
+                                                config_from_json<PerceiverConfig>(
+                                                    load_config(source.folder()), "config.json"),
+                                                device,
+                                                dtype)
                          : VideoAutoencodingModel(*loaded);
   print_warnings(report);
   const c10::InferenceMode inference;
@@ -303,7 +305,7 @@ int autoencode(const Options& options) {
                      std::to_string(autoencoder.frames_read()));
   }
   write_wav(options.output / "audio.wav", decoded.sound());
-  print(options, decoded.frames, decoded.labels(), decoded.windows);
+  print_decoded(options, decoded.frames, decoded.labels(), decoded.windows);
   return kOk;
 }
 
@@ -312,7 +314,7 @@ int autoencode(const Options& options) {
 void add_autoencode(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand(
       "autoencode", "Encode a video and its sound, decode both, and label the video");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<AutoencodeOptions>();
   add_model_options(*command, options->model);
   command
       ->add_option("video",

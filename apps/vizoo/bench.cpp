@@ -18,7 +18,7 @@
 namespace vizoo::app {
 namespace {
 
-struct Options {
+struct BenchOptions {
   ModelOptions model;
   std::filesystem::path inputs;
   std::string class_name;
@@ -32,7 +32,7 @@ struct Options {
   bool as_json = false;
 };
 
-NamedArguments make_inputs(const Options& options,
+NamedArguments make_inputs(const BenchOptions& options,
                            const ModelSource& source,
                            const PretrainedModelImpl& model) {
   if (!options.inputs.empty()) return read_tensors(options.inputs);
@@ -59,7 +59,7 @@ int64_t batch_size(const PretrainedModelImpl& model, const NamedArguments& argum
   return 1;
 }
 
-int bench(const Options& options) {
+int bench(const BenchOptions& options) {
   apply_threads(options.threads);
   const auto dtype = parse_dtype(options.dtype);
   const auto device = parse_device(options.device);
@@ -120,7 +120,7 @@ int bench(const Options& options) {
 
 void add_bench(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("bench", "Measure latency and throughput of a model");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BenchOptions>();
   add_model_options(*command, options->model);
   command->add_option("--inputs", options->inputs, "Tensors to run on (default: random pixels)")
       ->type_name("IN.safetensors");

@@ -17,7 +17,7 @@
 namespace vizoo::app {
 namespace {
 
-struct Options {
+struct ClassifyOptions {
   ModelOptions model;
   std::vector<std::string> images;
   std::string image_backend = "pil";
@@ -74,7 +74,7 @@ class Printer {
   bool failed_ = false;
 };
 
-int classify(const Options& options) {
+int classify(const ClassifyOptions& options) {
   apply_threads(options.threads);
   const auto backend = enum_value<ImageBackend>(options.image_backend);
   const auto paths = expand_images(options.images);
@@ -111,7 +111,7 @@ int classify(const Options& options) {
 
 void add_classify(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("classify", "Label images");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ClassifyOptions>();
   add_model_options(*command, options->model);
   add_images_argument(*command, options->images);
   command->add_option("--top-k", options->top_k, "Labels for each image")

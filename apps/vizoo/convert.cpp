@@ -14,7 +14,7 @@
 namespace vizoo::app {
 namespace {
 
-struct Options {
+struct ConvertCommandOptions {
   std::filesystem::path model;
   std::filesystem::path output;
   std::string dtype;
@@ -50,7 +50,7 @@ std::size_t parse_size(const std::string& text) {
       "usage", "--max-shard-size", "a size such as 5GB, 300MiB or 1000000", quote(text));
 }
 
-int convert(const Options& options) {
+int convert(const ConvertCommandOptions& options) {
   ConvertOptions how;
   how.variant(options.variant);
   if (!options.dtype.empty()) how.dtype(parse_dtype(options.dtype));
@@ -94,7 +94,7 @@ int convert(const Options& options) {
 void add_convert(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand(
       "convert", "Rewrite weights as safetensors, in another dtype or in shards");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ConvertCommandOptions>();
   command
       ->add_option("--model",
                    options->model,

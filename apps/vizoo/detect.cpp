@@ -23,7 +23,7 @@
 namespace vizoo::app {
 namespace {
 
-struct Options {
+struct DetectOptions {
   ModelOptions model;
   std::vector<std::string> images;
   std::vector<std::string> texts;
@@ -45,7 +45,7 @@ struct Options {
 };
 
 // The texts of the command line and of the file, one a line; blank lines are left out.
-std::vector<std::string> read_texts(const Options& options) {
+std::vector<std::string> read_texts(const DetectOptions& options) {
   const auto is_blank = [](const std::string& text) {
     return text.find_first_not_of(" \t\r\n\v\f") == std::string::npos;
   };
@@ -67,7 +67,7 @@ std::vector<std::string> read_texts(const Options& options) {
   return texts;
 }
 
-void check_usage(const Options& options, std::size_t image_count) {
+void check_detect_usage(const DetectOptions& options, std::size_t image_count) {
   const bool words = !options.texts.empty() || !options.text_file.empty();
   if (words == !options.query_image.empty()) {
     throw UsageError("usage",
@@ -94,7 +94,7 @@ struct PreparedQuery {
   torch::Tensor pixel_values;  // of the query image
 };
 
-ImageProcessorOptions processor_options(const Options& options) {
+ImageProcessorOptions processor_options(const DetectOptions& options) {
   ImageProcessorOptions processor;
   processor.backend(*enum_value<ImageBackend>(options.image_backend));
   if (options.pad_value) {
@@ -103,7 +103,7 @@ ImageProcessorOptions processor_options(const Options& options) {
   return processor;
 }
 
-PreparedQuery prepare_query(const Options& options,
+PreparedQuery prepare_query(const DetectOptions& options,
                             const ModelSource& source,
                             const ImageProcessor& image_processor) {
   PreparedQuery query;
@@ -127,7 +127,7 @@ PreparedQuery prepare_query(const Options& options,
 }
 
 // The detections of each image of a batch; those without any are there too.
-std::vector<Detections> post_process(const Options& options,
+std::vector<Detections> post_process(const DetectOptions& options,
                                      const std::vector<std::string>& texts,
                                      const QueryDetections& output,
                                      const TargetSizes& sizes) {
@@ -164,7 +164,7 @@ std::vector<Detections> post_process(const Options& options,
   return results;
 }
 
-DetectionQueries make_queries(const Options& options,
+DetectionQueries make_queries(const DetectOptions& options,
                               const PreparedQuery& query,
                               Owlv2ForObjectDetectionImpl& model) {
   const auto device = parse_device(options.device);
@@ -200,7 +200,7 @@ QueryDetections detections_of(const ExportedModel& exported,
 }
 
 // An exported model reads the texts, or the query image, anew with every batch.
-Detector exported_detector(const Options& options,
+Detector exported_detector(const DetectOptions& options,
                            const PreparedQuery& query,
                            ExportedModel exported) {
   const auto device = parse_device(options.device);
@@ -232,7 +232,7 @@ Detector exported_detector(const Options& options,
   };
 }
 
-Detector make_detector(const Options& options,
+Detector make_detector(const DetectOptions& options,
                        const PreparedQuery& query,
                        const ModelSource& source) {
   LoadReport report;
@@ -253,10 +253,10 @@ Detector make_detector(const Options& options,
   };
 }
 
-int detect(const Options& options) {
+int detect(const DetectOptions& options) {
   apply_threads(options.threads);
   const auto paths = expand_images(options.images);
-  check_usage(options, paths.size());
+  check_detect_usage(options, paths.size());
   Pictures pictures(options.draw, paths.size());
   const ModelSource source(options.model);
   const auto processor =
@@ -291,7 +291,7 @@ int detect(const Options& options) {
 
 void add_detect(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("detect", "Find what words or a picture describe");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DetectOptions>();
   add_model_options(*command, options->model);
   add_images_argument(*command, options->images);
   command->add_option("--text", options->texts, "What to look for, may be repeated")

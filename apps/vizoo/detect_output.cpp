@@ -12,7 +12,7 @@
 namespace vizoo::app {
 namespace {
 
-void print(const Json& line) {
+void print_line(const Json& line) {
   // File names need not be UTF-8; JSON has to be.
   std::cout << line.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
 }
@@ -25,10 +25,10 @@ void print_json(const PreparedImage& image, const std::vector<Found>& found) {
                           {"label", one.id ? Json(one.label) : Json()},
                           {"score", one.score}});
   }
-  print({{"image", image.path},
-         {"height", image.size.height},
-         {"width", image.size.width},
-         {"detections", detections}});
+  print_line({{"image", image.path},
+              {"height", image.size.height},
+              {"width", image.size.width},
+              {"detections", detections}});
 }
 
 void print_words(const PreparedImage& image, std::vector<Found> found) {
@@ -104,7 +104,7 @@ void DetectionPrinter::failure(const std::string& path, const std::string& error
   failed_ = true;
   progress_.clear();
   std::cerr << error << '\n';
-  if (as_json_) print({{"image", path}, {"error", error}});
+  if (as_json_) print_line({{"image", path}, {"error", error}});
   progress_.step();
 }
 

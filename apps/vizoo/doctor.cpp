@@ -53,7 +53,7 @@ std::string describe_distributed() {
   return names.empty() ? "not built in (no libgloo-dev): trains in one process only" : names;
 }
 
-Json examine() {
+Json diagnose() {
   Json report;
   report["vizoo"] = VIZOO_VERSION;
   report["libtorch"] = TORCH_VERSION;
@@ -86,12 +86,12 @@ std::vector<std::string> problems(const Json& report) {
   return list;
 }
 
-void print(const Json& value, const std::string& indent) {
+void print_report(const Json& value, const std::string& indent) {
   for (const auto& [key, item] : value.items()) {
     std::cout << indent << key << ": ";
     if (item.is_object()) {
       std::cout << '\n';
-      print(item, indent + "  ");
+      print_report(item, indent + "  ");
     } else {
       std::cout << (item.is_string() ? item.get<std::string>() : item.dump()) << '\n';
     }
@@ -99,13 +99,13 @@ void print(const Json& value, const std::string& indent) {
 }
 
 int doctor(bool as_json) {
-  auto report = examine();
+  auto report = diagnose();
   const auto list = problems(report);
   if (as_json) {
     report["problems"] = list;
     std::cout << report.dump() << '\n';
   } else {
-    print(report, "");
+    print_report(report, "");
     std::cout << (list.empty() ? "no problems found\n" : "");
   }
   for (const auto& problem : list) std::cerr << "problem: " << printable(problem) << '\n';

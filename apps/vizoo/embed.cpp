@@ -20,7 +20,7 @@
 namespace vizoo::app {
 namespace {
 
-struct Options {
+struct EmbedOptions {
   ModelOptions model;
   std::filesystem::path output;
   std::filesystem::path pca;
@@ -38,7 +38,7 @@ struct Options {
 // What a batch of images becomes: [B, C] or [B, C, H', W'].
 using Extractor = std::function<torch::Tensor(const torch::Tensor& pixel_values)>;
 
-Extractor make_extractor(const Options& options, const ModelSource& source) {
+Extractor make_extractor(const EmbedOptions& options, const ModelSource& source) {
   LoadReport report;
   auto load = LoadOptions()
                   .torch_dtype(parse_dtype(options.dtype))
@@ -87,7 +87,7 @@ bool same_shape(const std::vector<torch::Tensor>& tensors) {
   });
 }
 
-void write_features(const Options& options, const Collected& collected) {
+void write_features(const EmbedOptions& options, const Collected& collected) {
   const auto& features = collected.features;
   const bool stackable = same_shape(features);
   if (options.output.extension() == ".npy") {
@@ -162,7 +162,7 @@ void draw_components(const std::filesystem::path& path,
   write_png(path, picture);
 }
 
-void check_usage(const Options& options) {
+void check_embed_usage(const EmbedOptions& options) {
   const auto extension = options.output.extension();
   if (!options.output.empty() && extension != ".npy" && extension != ".safetensors") {
     throw UsageError("usage",
@@ -179,8 +179,8 @@ void check_usage(const Options& options) {
   }
 }
 
-int embed(const Options& options) {
-  check_usage(options);
+int embed(const EmbedOptions& options) {
+  check_embed_usage(options);
   apply_threads(options.threads);
   const auto backend = enum_value<ImageBackend>(options.image_backend);
   const auto paths = expand_images(options.images);
@@ -238,7 +238,7 @@ int embed(const Options& options) {
 
 void add_embed(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("embed", "Turn images into features");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EmbedOptions>();
   add_model_options(*command, options->model);
   add_images_argument(*command, options->images);
   command

@@ -20,7 +20,7 @@ namespace {
 
 constexpr int64_t kMostPrinted = 20;  // classes of a confusion matrix that is printed
 
-struct Options {
+struct EvalOptions {
   std::filesystem::path model;
   std::string class_name;
   std::vector<std::string> settings;
@@ -88,7 +88,7 @@ void print_confusion(const torch::Tensor& matrix, const std::vector<std::string>
   }
 }
 
-void check_confusion(const Options& options, Task task) {
+void check_confusion(const EvalOptions& options, Task task) {
   if (options.confusion.empty()) return;
   if (task != Task::image_classification) {
     throw UsageError("usage", "--confusion", "a classifier of images", enum_name(task));
@@ -105,7 +105,7 @@ Json metrics_json(const MetricValues& values) {
   return json;
 }
 
-int evaluate(const Options& options) {
+int evaluate(const EvalOptions& options) {
   apply_threads(options.threads);
   LoadReport report;
   const auto load = LoadOptions()
@@ -150,8 +150,8 @@ int evaluate(const Options& options) {
   auto* classification = dynamic_cast<ImageClassificationTask*>(task.get());
   const auto names = label_names(model->base_config());
   if (!options.confusion.empty()) {
-    write_file_atomically(
-        options.confusion, confusion_csv(classification->confusion().matrix(), names));
+    write_file_atomically(options.confusion,
+                          confusion_csv(classification->confusion().matrix(), names));
   }
   if (options.as_json) {
     const auto evaluated = loader.size() - static_cast<int64_t>(loader.skipped().size());
@@ -172,7 +172,7 @@ int evaluate(const Options& options) {
 
 void add_eval(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("eval", "Measure a model on samples with known answers");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EvalOptions>();
   add_model_option(*command, options->model);
   command->add_option("--class", options->class_name, "Model class (default: by config.json)")
       ->type_name("NAME");
@@ -185,9 +185,8 @@ void add_eval(CLI::App& program, Run& run) {
       ->type_name("PATH")
       ->required();
   command
-      ->add_option("--images",
-                   options->data.images,
-                   "Images of a COCO JSON file (default: its own folder)")
+      ->add_option(
+          "--images", options->data.images, "Images of a COCO JSON file (default: its own folder)")
       ->type_name("DIR");
   command
       ->add_option("--confusion",

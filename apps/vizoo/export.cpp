@@ -27,7 +27,7 @@ constexpr const char* kCompanions[] = {"preprocessor_config.json",
                                        "merges.txt"};
 constexpr std::size_t kMaxCompanion = 64U << 20U;
 
-struct Options {
+struct ExportCommandOptions {
   std::filesystem::path model;
   std::filesystem::path output;
   std::filesystem::path inputs;
@@ -52,7 +52,8 @@ std::vector<std::string> split(const std::string& names) {
   return list;
 }
 
-NamedArguments example_inputs(const Options& options, const PretrainedModelImpl& model) {
+NamedArguments example_inputs(const ExportCommandOptions& options,
+                              const PretrainedModelImpl& model) {
   if (!options.inputs.empty()) return read_tensors(options.inputs);
   auto sizes = usual_sizes(model);
   if (options.size > 0) sizes["height"] = sizes["width"] = options.size;
@@ -68,7 +69,9 @@ void add_companions(const std::filesystem::path& folder, ExportedModel& exported
   }
 }
 
-void print(const Options& options, const ExportedModel& exported, double difference) {
+void print_exported(const ExportCommandOptions& options,
+                    const ExportedModel& exported,
+                    double difference) {
   auto report = to_json(exported.description);
   report["output"] = options.output.string();
   report["bytes"] = std::filesystem::file_size(options.output);
@@ -99,7 +102,7 @@ void print(const Options& options, const ExportedModel& exported, double differe
   }
 }
 
-int export_model(const Options& options) {
+int export_model(const ExportCommandOptions& options) {
   apply_threads(options.threads);
   LoadReport report;
   const auto load_options = LoadOptions()
@@ -141,7 +144,7 @@ int export_model(const Options& options) {
     }
     std::filesystem::rename(unchecked, options.output);
   }
-  print(options, exported, difference);
+  print_exported(options, exported, difference);
   return kOk;
 }
 
@@ -149,7 +152,7 @@ int export_model(const Options& options) {
 
 void add_export(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("export", "Write a model as a TorchScript file");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ExportCommandOptions>();
   add_model_option(*command, options->model);
   command->add_option("--output", options->output, "Where the file goes")
       ->required()

@@ -18,7 +18,7 @@
 namespace vizoo::app {
 namespace {
 
-struct Options {
+struct FillMaskOptions {
   ModelOptions model;
   // A list would take a text in brackets for a list.
   std::string text;
@@ -29,7 +29,7 @@ struct Options {
   bool as_json = false;
 };
 
-void print_json(const FilledText& filled) {
+void print_filled_json(const FilledText& filled) {
   auto masks = Json::array();
   for (const auto& mask : filled.masks) {
     auto candidates = Json::array();
@@ -41,7 +41,7 @@ void print_json(const FilledText& filled) {
   std::cout << Json{{"text", filled.text}, {"masks", masks}}.dump() << '\n';
 }
 
-void print_words(const FilledText& filled) {
+void print_filled_words(const FilledText& filled) {
   std::cout << printable(filled.text, filled.text.size()) << '\n';
   for (const auto& mask : filled.masks) {
     std::cout << "token " << mask.position << '\n';
@@ -53,9 +53,9 @@ void print_words(const FilledText& filled) {
 }
 
 // All outputs are computed, of which those of the masks are taken.
-MaskedLanguageModel exported_model(ExportedModel exported,
-                                   const PerceiverConfig& config,
-                                   torch::Device device) {
+MaskedLanguageModel exported_language_model(ExportedModel exported,
+                                            const PerceiverConfig& config,
+                                            torch::Device device) {
   const auto& description = exported.description;
   const auto& outputs = description.outputs;
   const auto logits = std::find(outputs.begin(), outputs.end(), "logits") - outputs.begin();
@@ -80,7 +80,7 @@ MaskedLanguageModel exported_model(ExportedModel exported,
       }};
 }
 
-int fill_mask(const Options& options) {
+int fill_mask(const FillMaskOptions& options) {
   apply_threads(options.threads);
   const ModelSource source(options.model);
   const auto tokenizer = AutoTokenizer::from_pretrained(source.folder());
@@ -93,15 +93,15 @@ int fill_mask(const Options& options) {
     model = AutoModelForMaskedLM::from_pretrained(source.folder(), load);
   }
   const auto runs = source.is_exported()
-                        ? exported_model(source.load_exported(load),
-                                         config_from_json<PerceiverConfig>(
-                                             load_config(source.folder()), "config.json"),
-                                         device)
+                        ? exported_language_model(source.load_exported(load),
+                                                  config_from_json<PerceiverConfig>(
+                                                      load_config(source.folder()), "config.json"),
+                                                  device)
                         : MaskedLanguageModel(*model);
   print_warnings(report);
   const c10::InferenceMode inference;
   const auto filled = vizoo::fill_mask(runs, *tokenizer, options.text, options.top_k);
-  options.as_json ? print_json(filled) : print_words(filled);
+  options.as_json ? print_filled_json(filled) : print_filled_words(filled);
   return kOk;
 }
 
@@ -109,7 +109,7 @@ int fill_mask(const Options& options) {
 
 void add_fill_mask(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("fill-mask", "Fill in the masks of a text");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<FillMaskOptions>();
   add_model_options(*command, options->model);
   command->add_option("text", options->text, "A text with [MASK] for each token (byte) to fill in")
       ->required()

@@ -22,7 +22,7 @@
 namespace vizoo::app {
 namespace {
 
-struct Options {
+struct FlowOptions {
   ModelOptions model;
   std::vector<std::string> inputs;
   std::filesystem::path output;
@@ -52,7 +52,7 @@ torch::Tensor frame_tensor(const cv::Mat& frame) {
 // Estimates one flow after another and says how it looks.
 class Estimator {
  public:
-  Estimator(const Options& options, FlowModel model)
+  Estimator(const FlowOptions& options, FlowModel model)
       : options_(options), model_(std::move(model)) {}
 
   int64_t tiles(const cv::Mat& frame) const {
@@ -109,12 +109,12 @@ class Estimator {
     std::cout << '\n';
   }
 
-  const Options& options_;
+  const FlowOptions& options_;
   FlowModel model_;
   OpticalFlowOptions call_;
 };
 
-void check_usage(const Options& options) {
+void check_flow_usage(const FlowOptions& options) {
   if (options.inputs.size() > 2) {
     throw UsageError("usage",
                      "flow",
@@ -138,7 +138,7 @@ void check_usage(const Options& options) {
   }
 }
 
-void run_pair(const Options& options, Estimator& estimator) {
+void run_pair(const FlowOptions& options, Estimator& estimator) {
   const auto first = read_image(options.inputs[0], ImageDecodeOptions{true});
   const auto second = read_image(options.inputs[1], ImageDecodeOptions{true});
   if (first.size() != second.size()) {
@@ -155,13 +155,13 @@ void run_pair(const Options& options, Estimator& estimator) {
                 progress);
 }
 
-std::filesystem::path output_of(const Options& options, int64_t index) {
+std::filesystem::path output_of(const FlowOptions& options, int64_t index) {
   char name[32];
   std::snprintf(name, sizeof(name), "flow_%06lld.", static_cast<long long>(index));
   return options.output / (name + options.format);
 }
 
-void run_video(const Options& options, Estimator& estimator) {
+void run_video(const FlowOptions& options, Estimator& estimator) {
   VideoReader video(options.inputs[0]);
   auto first = video.next();
   auto second = video.next();
@@ -193,7 +193,7 @@ void run_video(const Options& options, Estimator& estimator) {
   }
 }
 
-FlowModel exported_model(ExportedModel exported, torch::Device device, at::ScalarType dtype) {
+FlowModel exported_flow_model(ExportedModel exported, torch::Device device, at::ScalarType dtype) {
   const auto& inputs = exported.description.inputs;
   constexpr std::size_t kRank = 5;  // [B, 2, 27, height, width]
   const bool fits = inputs.size() == 1 && inputs[0].shape.size() == kRank &&
@@ -212,9 +212,9 @@ FlowModel exported_model(ExportedModel exported, torch::Device device, at::Scala
           }};
 }
 
-int flow(const Options& options) {
+int flow(const FlowOptions& options) {
   apply_threads(options.threads);
-  check_usage(options);
+  check_flow_usage(options);
   const ModelSource source(options.model);
   LoadReport report;
   const auto device = parse_device(options.device);
@@ -226,7 +226,7 @@ int flow(const Options& options) {
   }
   Estimator estimator(options,
                       source.is_exported()
-                          ? exported_model(source.load_exported(load), device, dtype)
+                          ? exported_flow_model(source.load_exported(load), device, dtype)
                           : FlowModel(*model));
   print_warnings(report);
   const c10::InferenceMode inference;
@@ -238,7 +238,7 @@ int flow(const Options& options) {
 
 void add_flow(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("flow", "Find where pixels move between two frames");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<FlowOptions>();
   add_model_options(*command, options->model);
   command->add_option("frames", options->inputs, "Two images of one size, or a video")
       ->required()

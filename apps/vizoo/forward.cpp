@@ -15,7 +15,7 @@
 namespace vizoo::app {
 namespace {
 
-struct Options {
+struct ForwardOptions {
   ModelOptions model;
   std::filesystem::path inputs;
   std::filesystem::path outputs;
@@ -34,7 +34,7 @@ struct Options {
   int threads = 0;
 };
 
-int forward(const Options& options) {
+int forward(const ForwardOptions& options) {
   apply_threads(options.threads);
   const auto dtype = parse_dtype(options.dtype);
   const auto device = parse_device(options.device);
@@ -69,7 +69,7 @@ int forward(const Options& options) {
 
 void add_forward(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("forward", "Run a model on tensors from a file");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ForwardOptions>();
   add_model_options(*command, options->model);
   command->add_option("--inputs", options->inputs, "Tensors named as the forward's arguments")
       ->required()

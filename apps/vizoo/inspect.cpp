@@ -15,7 +15,7 @@
 namespace vizoo::app {
 namespace {
 
-struct Options {
+struct InspectOptions {
   std::filesystem::path folder;
   std::string class_name;
   bool tensors = false;
@@ -53,7 +53,7 @@ void list_tensors(const Checkpoint& checkpoint, Contents& contents) {
 }
 
 // Each part is examined on its own, so that one problem does not hide the next.
-Contents examine(const Options& options) {
+Contents examine(const InspectOptions& options) {
   Contents contents;
   auto& report = contents.report;
   report["folder"] = options.folder.string();
@@ -85,7 +85,7 @@ Contents examine(const Options& options) {
   return contents;
 }
 
-void print(const Json& report, bool with_tensors) {
+void print_checkpoint(const Json& report, bool with_tensors) {
   const auto text = [&](const char* key) {
     return report.contains(key) && report[key].is_string() ? report[key].get<std::string>() : "?";
   };
@@ -118,7 +118,7 @@ void print(const Json& report, bool with_tensors) {
 }
 
 // What an exported model says about itself; nothing in it is run.
-int inspect_exported(const Options& options) {
+int inspect_exported(const InspectOptions& options) {
   auto report = to_json(read_export_description(options.folder));
   auto files = Json::array();
   for (const auto& [name, content] : read_export_files(options.folder)) files.push_back(name);
@@ -151,7 +151,7 @@ int inspect_exported(const Options& options) {
   return kOk;
 }
 
-int inspect(const Options& options) {
+int inspect(const InspectOptions& options) {
   if (is_exported_model(options.folder)) return inspect_exported(options);
   auto contents = examine(options);
   if (options.as_json) {
@@ -159,7 +159,7 @@ int inspect(const Options& options) {
     contents.report["problems"] = contents.problems;
     std::cout << contents.report.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
   } else {
-    print(contents.report, options.tensors);
+    print_checkpoint(contents.report, options.tensors);
   }
   for (const auto& problem : contents.problems) std::cerr << problem << '\n';
   return contents.problems.empty() ? kOk : kFailed;
@@ -170,7 +170,7 @@ int inspect(const Options& options) {
 void add_inspect(CLI::App& program, Run& run) {
   auto* command =
       program.add_subcommand("inspect", "Show what a checkpoint or an exported model holds");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<InspectOptions>();
   command
       ->add_option("folder",
                    options->folder,

@@ -23,7 +23,7 @@ constexpr std::size_t kMaxLogs = 8;      // as many as there are colours
 constexpr std::size_t kMaxMetrics = 12;  // panels beside loss and learning rate
 constexpr double kMaxStep = 1e15;
 
-struct Options {
+struct PlotOptions {
   std::vector<std::filesystem::path> logs;
   std::vector<std::string> names;
   std::filesystem::path output;
@@ -235,7 +235,7 @@ std::vector<std::string> default_names(const std::vector<std::filesystem::path>&
   return different.size() == names.size() ? names : folders;
 }
 
-void check_usage(const Options& options) {
+void check_plot_usage(const PlotOptions& options) {
   if (options.output.extension() != ".png") {
     throw UsageError(
         "usage", "--output", "a name that ends in .png", quote(options.output.string()));
@@ -252,8 +252,8 @@ void check_usage(const Options& options) {
   }
 }
 
-int plot(const Options& options) {
-  check_usage(options);
+int plot(const PlotOptions& options) {
+  check_plot_usage(options);
   std::vector<std::filesystem::path> paths;
   for (const auto& log : options.logs) paths.push_back(log_file(log));
   const auto names = options.names.empty() ? default_names(paths) : options.names;
@@ -284,7 +284,7 @@ int plot(const Options& options) {
 
 void add_plot(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("plot", "Draw the curves of training logs");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PlotOptions>();
   command->add_option("logs", options->logs, "Logs that vizoo train wrote, or folders of its runs")
       ->required()
       ->type_name("LOG...");

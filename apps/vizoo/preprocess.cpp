@@ -15,7 +15,7 @@
 namespace vizoo::app {
 namespace {
 
-struct Options {
+struct PreprocessCommandOptions {
   std::filesystem::path model;
   std::filesystem::path outputs;
   std::filesystem::path draw;
@@ -29,7 +29,7 @@ struct Options {
 };
 
 // The last image, beside what the model will see of it.
-void draw(const Options& options,
+void draw(const PreprocessCommandOptions& options,
           const cv::Mat& original,
           const torch::Tensor& pixel_values,
           const ImageProcessor& processor,
@@ -49,7 +49,7 @@ void draw(const Options& options,
 }
 
 std::vector<cv::Mat> read_images(const std::vector<std::filesystem::path>& paths,
-                                 const Options& options,
+                                 const PreprocessCommandOptions& options,
                                  Progress& progress) {
   std::vector<cv::Mat> images;
   for (const auto& path : paths) {
@@ -70,7 +70,7 @@ void add_images(const std::string& name, const BatchFeature& features, NamedTens
   }
 }
 
-int preprocess(const Options& options) {
+int preprocess(const PreprocessCommandOptions& options) {
   if (options.images.empty() && options.texts.empty() && options.query_images.empty()) {
     throw UsageError("usage", "preprocess", "images, --text or --query-image", "none of them");
   }
@@ -120,7 +120,7 @@ int preprocess(const Options& options) {
 void add_preprocess(CLI::App& program, Run& run) {
   auto* command =
       program.add_subcommand("preprocess", "Turn images and texts into a model's input tensors");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PreprocessCommandOptions>();
   add_model_option(*command, options->model);
   add_images_argument(*command, options->images)->required(false);
   command

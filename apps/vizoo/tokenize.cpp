@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::size_t kMaxTextFileBytes = std::size_t{1} << 30U;
 
-struct Options {
+struct TokenizeOptions {
   std::filesystem::path model;
   std::optional<std::string> first_text;
   std::vector<std::string> texts;
@@ -117,7 +117,7 @@ void append_field(std::string& line,
   append(line, rows[row]);
 }
 
-void print(const BatchEncoding& encoding) {
+void print_encoding(const BatchEncoding& encoding) {
   std::string line;
   for (std::size_t row = 0; row < encoding.rows(); ++row) {
     line = "{";
@@ -144,7 +144,7 @@ void warn(const BatchEncoding& encoding) {
   }
 }
 
-int encode(const Options& options, const Tokenizer& tokenizer) {
+int encode(const TokenizeOptions& options, const Tokenizer& tokenizer) {
   EncodeOptions call = options.call;
   call.add_special_tokens = !options.no_special_tokens;
   call.padding = options.padding == "none" ? PaddingStrategy::do_not_pad
@@ -177,7 +177,7 @@ int encode(const Options& options, const Tokenizer& tokenizer) {
   }
   const auto encoding = tokenizer.encode_batch(inputs, call);
   warn(encoding);
-  print(encoding);
+  print_encoding(encoding);
   return kOk;
 }
 
@@ -205,7 +205,7 @@ std::vector<int64_t> parse_ids(const std::string& text) {
   return ids.get<std::vector<int64_t>>();
 }
 
-int decode(const Options& options, const Tokenizer& tokenizer) {
+int decode(const TokenizeOptions& options, const Tokenizer& tokenizer) {
   DecodeOptions call;
   call.skip_special_tokens = options.skip_special_tokens;
   if (options.clean_up || options.no_clean_up) {
@@ -219,7 +219,7 @@ int decode(const Options& options, const Tokenizer& tokenizer) {
 }
 
 // Behind `--` a text may begin with a hyphen.
-std::vector<std::string> collect_texts(const CLI::App& command, const Options& options) {
+std::vector<std::string> collect_texts(const CLI::App& command, const TokenizeOptions& options) {
   std::vector<std::string> texts;
   if (options.first_text) texts.push_back(*options.first_text);
   bool all_are_texts = false;
@@ -236,7 +236,7 @@ std::vector<std::string> collect_texts(const CLI::App& command, const Options& o
   return texts;
 }
 
-int tokenize(const Options& options) {
+int tokenize(const TokenizeOptions& options) {
   if (options.texts.empty() == options.file.empty()) {
     throw UsageError(
         "usage", "tokenize", "either TEXT or --file", options.file.empty() ? "neither" : "both");
@@ -247,7 +247,7 @@ int tokenize(const Options& options) {
   return options.decode ? decode(options, *tokenizer) : encode(options, *tokenizer);
 }
 
-void add_call_options(CLI::App& command, Options& options) {
+void add_call_options(CLI::App& command, TokenizeOptions& options) {
   command.add_option("--max-length", options.max_length, "Length to pad and truncate to")
       ->type_name("N");
   command.add_option("--padding", options.padding, "max_length, longest or none")
@@ -289,7 +289,7 @@ void add_call_options(CLI::App& command, Options& options) {
 void add_tokenize(CLI::App& program, Run& run) {
   auto* command =
       program.add_subcommand("tokenize", "Turn texts into token ids; one JSON object a line");
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TokenizeOptions>();
   command->add_option("--model", options->model, "Folder with the tokenizer's files")
       ->required()
       ->type_name("DIR");

@@ -122,7 +122,7 @@ bool names_attentions(const Json& rows) {
   });
 }
 
-void compare(const torch::Tensor& tensor, const Json& row, double tolerance) {
+void compare_golden(const torch::Tensor& tensor, const Json& row, double tolerance) {
   CAPTURE(row["name"]);
   const auto flat = tensor.to(torch::kFloat64).flatten();
   if (row.contains("shape")) CHECK(Json(tensor.sizes().vec()) == row["shape"]);
@@ -194,7 +194,7 @@ TEST_CASE("golden values hold", "[parity]") {
           });
           REQUIRE(found != outputs.end());
           const auto tolerance = stored.value("tolerance", golden["tolerance"].get<double>());
-          compare(found->second, row, tolerance);
+          compare_golden(found->second, row, tolerance);
         }
       }
     }

@@ -20,7 +20,7 @@ namespace composition = vizoo::ops::composition;
 
 namespace {
 
-double dot(const std::vector<double>& a, const std::vector<double>& b) {
+double inner_product(const std::vector<double>& a, const std::vector<double>& b) {
   REQUIRE(a.size() == b.size());
   double sum = 0.0;
   for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
@@ -111,7 +111,7 @@ TEST_CASE("the oracle's gradients are those of its forward", "[na2d][oracle]") {
     Na2dInputs inputs = oracle_inputs(problem);
     const auto grad_out = to_doubles(problem.grad_out);
     const Na2dInputs grad = na2d_oracle_backward(sizes, inputs, grad_out);
-    const auto loss = [&] { return dot(na2d_oracle(sizes, inputs).out, grad_out); };
+    const auto loss = [&] { return inner_product(na2d_oracle(sizes, inputs).out, grad_out); };
     CHECK(finite_difference_error(inputs.query, grad.query, loss) < 1e-8);
     CHECK(finite_difference_error(inputs.key, grad.key, loss) < 1e-8);
     CHECK(finite_difference_error(inputs.value, grad.value, loss) < 1e-8);
@@ -127,12 +127,14 @@ TEST_CASE("the unfused oracles' gradients are those of their forwards", "[na2d][
     Na2dInputs inputs = oracle_inputs(problem);
     auto attn = to_doubles(at::randn({sizes.rows(), sizes.window()}, at::kDouble));
     const auto grad_out = to_doubles(problem.grad_out);
-    const auto scores = [&] { return dot(na2d_qk_oracle(sizes, inputs), attn); };
+    const auto scores = [&] { return inner_product(na2d_qk_oracle(sizes, inputs), attn); };
     const Na2dInputs grad = na2d_qk_oracle_backward(sizes, inputs, attn);
     CHECK(finite_difference_error(inputs.query, grad.query, scores) < 1e-8);
     CHECK(finite_difference_error(inputs.key, grad.key, scores) < 1e-8);
     CHECK(finite_difference_error(inputs.rpb, grad.rpb, scores) < 1e-8);
-    const auto sum = [&] { return dot(na2d_av_oracle(sizes, attn, inputs.value), grad_out); };
+    const auto sum = [&] {
+      return inner_product(na2d_av_oracle(sizes, attn, inputs.value), grad_out);
+    };
     const auto av = na2d_av_oracle_backward(sizes, attn, inputs.value, grad_out);
     CHECK(finite_difference_error(attn, av.attn, sum) < 1e-8);
     CHECK(finite_difference_error(inputs.value, av.value, sum) < 1e-8);

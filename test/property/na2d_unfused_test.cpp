@@ -134,14 +134,14 @@ bool equal_bits(const Results& a, const Results& b) {
          same_bits(a.grad_value, b.grad_value);
 }
 
-constexpr uint64_t kFirstSeed = 20'220'929;
+constexpr uint64_t kFirstUnfusedSeed = 20'220'929;
 
 }  // namespace
 
 TEST_CASE("400 random unfused problems agree with the oracle", "[na2d][unfused][any_cpu]") {
   std::string wrong;
   int failures = 0;
-  for (uint64_t seed = kFirstSeed; seed < kFirstSeed + 400 && failures < 5; ++seed) {
+  for (uint64_t seed = kFirstUnfusedSeed; seed < kFirstUnfusedSeed + 400 && failures < 5; ++seed) {
     const auto problem = draw_case(seed, /*largest_work=*/19);
     const Unfused unfused(problem);
     const auto ours =

@@ -1,11 +1,14 @@
 #pragma once
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "test/support/largest_difference.h"
 #include "test/support/small_convnext.h"
 #include "vizoo/core/error.h"
 #include "vizoo/models/perceiver/perceiver_model.h"
+#include "vizoo/models/perceiver/perceiver_positions.h"
 
 namespace vizoo::test {
 
@@ -34,6 +37,14 @@ inline PerceiverConfig small_perceiver_config() {
   config.label_trainable_num_channels = 14;
   config.set_num_labels(3);
   return config;
+}
+
+/// Two bands for each axis.
+inline PerceiverFourierOptions fourier_options(std::vector<int64_t> resolution) {
+  PerceiverFourierOptions options;
+  options.num_bands = 2;
+  options.max_resolution = std::move(resolution);
+  return options;
 }
 
 /// A model of random weights in evaluation mode.

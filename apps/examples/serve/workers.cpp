@@ -55,7 +55,7 @@ std::vector<Group> prepare(const Batch& batch, const Classifier& classifier) {
   return groups;
 }
 
-void run(const Group& group, const Classifier& classifier, Metrics& metrics) {
+void run_batch(const Group& group, const Classifier& classifier, Metrics& metrics) {
   int64_t top_k = 1;
   for (const auto* request : group.requests) top_k = std::max(top_k, request->top_k);
   std::vector<std::vector<Classification>> answers;
@@ -88,7 +88,7 @@ Workers::Workers(int count,
     threads_.emplace_back([=, &queue, &classifier, &metrics] {
       at::set_num_threads(intra_op_threads);  // OpenMP keeps this number for each thread
       for (auto batch = queue.pop(); !batch.empty(); batch = queue.pop()) {
-        for (const auto& group : prepare(batch, classifier)) run(group, classifier, metrics);
+        for (const auto& group : prepare(batch, classifier)) run_batch(group, classifier, metrics);
       }
     });
   }

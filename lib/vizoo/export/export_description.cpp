@@ -10,7 +10,7 @@
 namespace vizoo {
 namespace {
 
-constexpr int64_t kFormatVersion = 1;
+constexpr int64_t kExportVersion = 1;
 constexpr const char* kDescriptionFile = "vizoo.json";
 constexpr std::size_t kMaxExtraFile = 64U << 20U;
 constexpr const char* kHint = "Other TorchScript files are run with LibTorch itself";
@@ -141,7 +141,7 @@ std::vector<std::string> ExportDescription::method_names() const {
 }
 
 Json to_json(const ExportDescription& description) {
-  Json json = {{"format", kFormatVersion},
+  Json json = {{"format", kExportVersion},
                {"class_name", description.class_name},
                {"model_type", description.model_type},
                {"vizoo_version", description.vizoo_version},
@@ -164,10 +164,10 @@ ExportDescription export_description_from_json(const Json& json, const std::stri
     throw CheckpointError("export", printable(source), "a JSON object", describe_json(json));
   }
   const auto version = member(json, "format", Json::value_t::number_integer, source).get<int64_t>();
-  if (version != kFormatVersion) {
+  if (version != kExportVersion) {
     throw CheckpointError("export",
                           printable(source) + ": /format",
-                          std::to_string(kFormatVersion),
+                          std::to_string(kExportVersion),
                           std::to_string(version),
                           "It was written by another version of vizoo");
   }

@@ -207,18 +207,18 @@ std::vector<std::string> usual_names(const PretrainedModelImpl& model, const std
                    "What it takes depends on how it was put together");
 }
 
-bool is_integer(const std::string& name) {
+bool is_integer_input(const std::string& name) {
   return name == "input_ids" || name == "attention_mask" ||
          name.rfind("subsampled_output_points.", 0) == 0;
 }
 
-std::string joined(const std::vector<std::string>& names) {
+std::string joined_names(const std::vector<std::string>& names) {
   std::string text;
   for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
   return text;
 }
 
-std::string shape_text(const Shape& shape) {
+std::string traced_shape_text(const Shape& shape) {
   std::string text = "[";
   for (const auto& size : shape) {
     if (text.size() > 1) text += ", ";
@@ -247,7 +247,7 @@ std::vector<std::string> argument_names_of(const PretrainedModelImpl& model,
   }
   throw UsageError("model",
                    model.class_name(),
-                   "one of the methods " + joined(usual_methods(model)),
+                   "one of the methods " + joined_names(usual_methods(model)),
                    quote(method));
 }
 
@@ -265,7 +265,7 @@ std::vector<ExportInput> usual_inputs(const PretrainedModelImpl& model, const st
     ExportInput input;
     input.name = name;
     input.shape = known_shape(model, name, {}).value();
-    if (is_integer(name)) {
+    if (is_integer_input(name)) {
       input.dtype = torch::kInt64;
       input.num_values = number_of_values(model, name);
     }
@@ -281,7 +281,8 @@ std::vector<ExportInput> inputs_of(const PretrainedModelImpl& model,
   const auto names = argument_names_of(model, method);
   for (const auto& [name, tensor] : arguments) {
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;
-    throw UsageError("export", model.class_name(), "the arguments " + joined(names), quote(name));
+    throw UsageError(
+        "export", model.class_name(), "the arguments " + joined_names(names), quote(name));
   }
   std::vector<ExportInput> inputs;
   for (const auto& name : names) {
@@ -349,7 +350,8 @@ ExportSizes sizes_of(const std::vector<ExportInput>& inputs, const NamedArgument
       }
     }
     if (!fits) {
-      throw ShapeError("export", input.name, shape_text(input.shape), describe_tensor(tensor));
+      throw ShapeError(
+          "export", input.name, traced_shape_text(input.shape), describe_tensor(tensor));
     }
   }
   return sizes;

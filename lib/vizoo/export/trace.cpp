@@ -15,9 +15,9 @@ namespace {
 using CompilationUnit = std::shared_ptr<torch::jit::CompilationUnit>;
 
 // The tracer finds each parameter by its identity, so the mirror image holds the same tensors.
-torch::jit::Module mirror(const torch::nn::Module& module,
-                          const std::string& type_name,
-                          const CompilationUnit& unit) {
+torch::jit::Module mirror_module(const torch::nn::Module& module,
+                                 const std::string& type_name,
+                                 const CompilationUnit& unit) {
   torch::jit::Module image(c10::QualifiedName(type_name), unit, /*shouldMangle=*/true);
   // As every TorchScript module has it: Python's freeze() and train() ask for it.
   image.register_attribute("training", c10::BoolType::get(), false);
@@ -28,7 +28,8 @@ torch::jit::Module mirror(const torch::nn::Module& module,
     image.register_buffer(buffer.key(), buffer.value());
   }
   for (const auto& child : module.named_children()) {
-    image.register_module(child.key(), mirror(*child.value(), type_name + "_" + child.key(), unit));
+    image.register_module(child.key(),
+                          mirror_module(*child.value(), type_name + "_" + child.key(), unit));
   }
   return image;
 }
@@ -57,7 +58,8 @@ class QuietTracer {
 }  // namespace
 
 torch::jit::Module mirror_module(const torch::nn::Module& model, const std::string& class_name) {
-  return mirror(model, "__torch__." + class_name, std::make_shared<torch::jit::CompilationUnit>());
+  return mirror_module(
+      model, "__torch__." + class_name, std::make_shared<torch::jit::CompilationUnit>());
 }
 
 void add_traced_method(torch::jit::Module& module,

@@ -3,15 +3,15 @@
 namespace vizoo {
 namespace {
 
-using Maker = std::shared_ptr<PretrainedModelImpl> (*)(const ModelEntry&,
-                                                       const std::filesystem::path&,
-                                                       const LoadOptions&);
+using ModelMaker = std::shared_ptr<PretrainedModelImpl> (*)(const ModelEntry&,
+                                                            const std::filesystem::path&,
+                                                            const LoadOptions&);
 
 template <class Interface>
 std::shared_ptr<Interface> make(Task task,
                                 const std::filesystem::path& folder,
                                 const LoadOptions& options,
-                                Maker maker) {
+                                ModelMaker maker) {
   const auto config = load_config(folder, options);
   const auto& entry = find_model(config, task, (folder / "config.json").string());
   return std::dynamic_pointer_cast<Interface>(maker(entry, folder, options));

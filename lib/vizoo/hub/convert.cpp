@@ -32,7 +32,7 @@ fs::path resolved(const fs::path& path) {
   return error ? path : result;
 }
 
-bool is_folder(const fs::path& path) {
+bool is_directory_of_model(const fs::path& path) {
   std::error_code error;
   return fs::is_directory(path, error);
 }
@@ -101,7 +101,7 @@ class Converter {
 void create_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (!error && is_folder(folder)) return;
+  if (!error && is_directory_of_model(folder)) return;
   throw CheckpointError("checkpoint",
                         printable(folder.string()),
                         "a folder that can be written",
@@ -196,10 +196,10 @@ ConvertReport convert_checkpoint(const fs::path& input,
                                  const ConvertOptions& options) {
   const SafetensorsMetadata metadata = {{"format", "pt"}};
   ConvertReport report;
-  if (!is_folder(input)) {
+  if (!is_directory_of_model(input)) {
     const auto checkpoint = Checkpoint::open_file(input);
     check_output(checkpoint, output, false);
-    if (output.extension() != ".safetensors" || is_folder(output)) {
+    if (output.extension() != ".safetensors" || is_directory_of_model(output)) {
       throw UsageError("convert",
                        "output",
                        "the name of a file that ends in .safetensors",

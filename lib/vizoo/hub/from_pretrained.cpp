@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t kMaxListed = 5;  // names per line of a message
 
-bool starts_with(const std::string& text, const std::string& prefix) {
+bool key_begins_with(const std::string& text, const std::string& prefix) {
   return text.compare(0, prefix.size(), prefix) == 0;
 }
 
@@ -64,15 +64,15 @@ class KeyMatch {
     bool has_prefix = false;
     for (const auto& tensor : checkpoint.tensors()) {
       loaded.emplace_back(rename_legacy_key(tensor.name), &tensor);
-      has_prefix = has_prefix || starts_with(loaded.back().first, prefix);
+      has_prefix = has_prefix || key_begins_with(loaded.back().first, prefix);
     }
     const bool expects_prefix = std::any_of(state.begin(), state.end(), [&](const auto& entry) {
-      return starts_with(entry.first, prefix);
+      return key_begins_with(entry.first, prefix);
     });
 
     for (const auto& [key, tensor] : loaded) {
       std::string target = key;
-      if (has_prefix && !expects_prefix && starts_with(key, prefix + ".")) {
+      if (has_prefix && !expects_prefix && key_begins_with(key, prefix + ".")) {
         target = key.substr(prefix.size() + 1);
       } else if (has_prefix && !expects_prefix) {
         target.clear();  // belongs to a head, even if the bare model has a key of that name
@@ -92,11 +92,11 @@ class KeyMatch {
 };
 
 // Shapes of the model against those of the file; all problems in one exception.
-void check_shapes(const std::map<std::string, torch::Tensor>& state,
-                  const Checkpoint& checkpoint,
-                  bool ignore_mismatched_sizes,
-                  KeyMatch& match,
-                  LoadReport& report) {
+void check_tensor_shapes(const std::map<std::string, torch::Tensor>& state,
+                         const Checkpoint& checkpoint,
+                         bool ignore_mismatched_sizes,
+                         KeyMatch& match,
+                         LoadReport& report) {
   std::vector<std::string> problems;
   for (auto source = match.sources.begin(); source != match.sources.end();) {
     const auto& tensor = *source->second;
@@ -180,7 +180,7 @@ void initialize_missing(const PretrainedModelImpl& model, const LoadReport& repo
   for (auto i = modules.size(); i-- > 0;) {  // children come after their parents
     const auto prefix = modules[i].key().empty() ? "" : modules[i].key() + ".";
     const auto first = absent.lower_bound(prefix);
-    if (first == absent.end() || !starts_with(*first, prefix)) continue;
+    if (first == absent.end() || !key_begins_with(*first, prefix)) continue;
     auto& module = *modules[i].value();
     for (auto& parameter : module.named_parameters(/*recurse=*/false)) {
       auto& tensor = parameter.value();
@@ -226,7 +226,8 @@ auto name_source(const std::string& source, Function&& function) {
   } catch (const ConfigError& error) {
     const std::string where = "[config] ";
     const std::string message = error.what();
-    if (!starts_with(message, where + "/") || starts_with(message, where + printable(source))) {
+    if (!key_begins_with(message, where + "/") ||
+        key_begins_with(message, where + printable(source))) {
       throw;
     }
     throw ConfigError(where + printable(source) + ": " + message.substr(where.size()));
@@ -310,7 +311,7 @@ std::shared_ptr<PretrainedModelImpl> load_pretrained(const ModelEntry& entry,
   for (const auto& [key, tensor] : state) {
     if (match.sources.count(key) == 0) report.missing.push_back(key);
   }
-  check_shapes(state, checkpoint, options.ignore_mismatched_sizes(), match, report);
+  check_tensor_shapes(state, checkpoint, options.ignore_mismatched_sizes(), match, report);
   if (match.sources.empty() && report.mismatched.empty()) {
     throw CheckpointError("checkpoint",
                           printable(checkpoint.path().string()),

@@ -49,9 +49,9 @@ struct NoOptions {
 };
 
 template <class Component>
-using Maker = std::function<Component(const PerceiverConfig&, const Json& args)>;
+using ComponentMaker = std::function<Component(const PerceiverConfig&, const Json& args)>;
 template <class Component>
-using Makers = std::map<std::string, Maker<Component>>;
+using Makers = std::map<std::string, ComponentMaker<Component>>;
 
 // A component from {"class": ..., "args": ...}; null for null.
 template <class Component>
@@ -99,7 +99,7 @@ std::map<std::string, Component> make_modalities(const Makers<Component>& makers
 
 // A component whose constructor takes config and options.
 template <class Component, class Impl, class Options>
-std::pair<const std::string, Maker<Component>> row(const char* class_name) {
+std::pair<const std::string, ComponentMaker<Component>> row(const char* class_name) {
   return {class_name, [class_name](const PerceiverConfig& config, const Json& args) -> Component {
             return std::make_shared<Impl>(config, read_options<Options>(class_name, args));
           }};
@@ -107,7 +107,7 @@ std::pair<const std::string, Maker<Component>> row(const char* class_name) {
 
 // One whose constructor takes the config alone.
 template <class Component, class Impl>
-std::pair<const std::string, Maker<Component>> plain_row(const char* class_name) {
+std::pair<const std::string, ComponentMaker<Component>> plain_row(const char* class_name) {
   return {class_name, [class_name](const PerceiverConfig& config, const Json& args) -> Component {
             read_options<NoOptions>(class_name, args);
             return std::make_shared<Impl>(config);

@@ -1,6 +1,7 @@
 #include "vizoo/nn/attention.h"
 
 #include <cmath>
+#include <limits>
 #include <optional>
 
 namespace vizoo::nn {
@@ -26,6 +27,19 @@ torch::Tensor attend(const torch::Tensor& query,
   if (options.head_mask().defined()) map = map * options.head_mask();
   if (probabilities != nullptr) *probabilities = options.map_before_dropout() ? softmax : map;
   return at::matmul(map, value);
+}
+
+double lowest(at::ScalarType dtype) {
+  switch (dtype) {
+    case torch::kFloat64:
+      return std::numeric_limits<double>::lowest();
+    case torch::kFloat16:
+      return std::numeric_limits<c10::Half>::lowest();
+    case torch::kBFloat16:
+      return std::numeric_limits<c10::BFloat16>::lowest();
+    default:
+      return std::numeric_limits<float>::lowest();
+  }
 }
 
 torch::Tensor split_heads(const torch::Tensor& input, int64_t heads) {

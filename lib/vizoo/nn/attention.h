@@ -35,6 +35,9 @@ torch::Tensor attend(const torch::Tensor& query,
                      const AttentionOptions& options,
                      torch::Tensor* probabilities);
 
+/// The least finite number of a floating-point type: what masks add to scores.
+double lowest(at::ScalarType dtype);
+
 /// [B, N, heads * D] -> [B, heads, N, D].
 torch::Tensor split_heads(const torch::Tensor& input, int64_t heads);
 

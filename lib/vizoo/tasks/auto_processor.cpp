@@ -10,14 +10,14 @@
 namespace vizoo {
 namespace {
 
-struct Entry {
+struct ProcessorEntry {
   std::string_view type;
   std::string_view model_type;
   std::unique_ptr<Processor> (*make)(std::unique_ptr<ImageProcessor>, std::unique_ptr<Tokenizer>);
 };
 
 template <class Made>
-Entry entry(std::string_view type, std::string_view model_type) {
+ProcessorEntry processor_entry(std::string_view type, std::string_view model_type) {
   return {type,
           model_type,
           [](std::unique_ptr<ImageProcessor> image_processor,
@@ -27,8 +27,9 @@ Entry entry(std::string_view type, std::string_view model_type) {
 }
 
 // The only place that names every processor.
-const std::vector<Entry>& entries() {
-  static const std::vector<Entry> table = {entry<Owlv2Processor>("Owlv2Processor", "owlv2")};
+const std::vector<ProcessorEntry>& processor_entries() {
+  static const std::vector<ProcessorEntry> table = {
+      processor_entry<Owlv2Processor>("Owlv2Processor", "owlv2")};
   return table;
 }
 
@@ -40,9 +41,9 @@ Json value_in(const std::filesystem::path& path, const char* key) {
   return json.is_object() ? json.value(key, Json()) : Json();
 }
 
-const Entry& entry_of(const std::filesystem::path& folder) {
+const ProcessorEntry& entry_of(const std::filesystem::path& folder) {
   std::string known;
-  for (const Entry& candidate : entries()) {
+  for (const ProcessorEntry& candidate : processor_entries()) {
     known += (known.empty() ? "" : ", ") + std::string(candidate.type);
   }
   for (const char* file : {"processor_config.json",
@@ -51,7 +52,7 @@ const Entry& entry_of(const std::filesystem::path& folder) {
                            "config.json"}) {
     const Json type = value_in(folder / file, "processor_class");
     if (type.is_null()) continue;
-    for (const Entry& candidate : entries()) {
+    for (const ProcessorEntry& candidate : processor_entries()) {
       if (type == candidate.type) return candidate;
     }
     throw ConfigError("processor",
@@ -61,7 +62,7 @@ const Entry& entry_of(const std::filesystem::path& folder) {
   }
   const auto config = folder / "config.json";
   const Json type = value_in(config, "model_type");
-  for (const Entry& candidate : entries()) {
+  for (const ProcessorEntry& candidate : processor_entries()) {
     if (type == candidate.model_type) return candidate;
   }
   throw ConfigError("processor",
@@ -76,14 +77,14 @@ std::unique_ptr<Processor> AutoProcessor::from_pretrained(
     const std::filesystem::path& folder,
     const ImageProcessorOptions& image_options,
     const TokenizerLoadOptions& tokenizer_options) {
-  const Entry& chosen = entry_of(folder);
+  const ProcessorEntry& chosen = entry_of(folder);
   return chosen.make(AutoImageProcessor::from_pretrained(folder, image_options),
                      AutoTokenizer::from_pretrained(folder, tokenizer_options));
 }
 
 std::vector<std::string> processor_types() {
   std::vector<std::string> names;
-  for (const Entry& candidate : entries()) names.emplace_back(candidate.type);
+  for (const ProcessorEntry& candidate : processor_entries()) names.emplace_back(candidate.type);
   return names;
 }
 

@@ -7,7 +7,7 @@
 namespace vizoo {
 namespace {
 
-constexpr double kMargin = 0.04;  // of the range, free at each end of an axis
+constexpr double kAxisMargin = 0.04;  // of the range, free at each end of an axis
 
 std::string format(const char* pattern, int digits, double value) {
   char text[64];
@@ -73,7 +73,7 @@ CurveAxis CurveAxis::for_values(double low, double high, int tick_count, bool ma
   CurveAxis axis;
   if (may_be_logarithmic && low > 0.0 && high / 100.0 > low) {
     axis.is_logarithmic_ = true;
-    const double margin = std::pow(high / low, kMargin);
+    const double margin = std::pow(high / low, kAxisMargin);
     axis.low_ = low / margin;
     axis.high_ = high * margin;
     axis.add_decades(tick_count);
@@ -86,7 +86,7 @@ CurveAxis CurveAxis::for_values(double low, double high, int tick_count, bool ma
     low -= room;
     high += room;
   }
-  const double margin = kMargin * (high - low);
+  const double margin = kAxisMargin * (high - low);
   const bool from_zero = low >= 0.0 && low < 0.35 * high;
   axis.low_ = from_zero ? 0.0 : low - margin;
   axis.high_ = high + margin;

@@ -16,7 +16,7 @@ constexpr int kTitleHeight = 34;
 // ---- Checks
 // --------------------------------------------------------------------------------------
 
-void check_option(const char* name, int64_t value, int64_t least, int64_t most) {
+void check_curve_option(const char* name, int64_t value, int64_t least, int64_t most) {
   if (value >= least && value <= most) return;
   throw UsageError("picture",
                    name,
@@ -101,9 +101,9 @@ std::vector<double> smoothed(const std::vector<double>& values) {
 }
 
 cv::Mat draw_curves(const std::vector<CurvePanel>& panels, const CurvePictureOptions& options) {
-  check_option("width", options.width(), 400, 8000);
-  check_option("panel_height", options.panel_height(), 200, 4000);
-  check_option("panels", static_cast<int64_t>(panels.size()), 1, 32);
+  check_curve_option("width", options.width(), 400, 8000);
+  check_curve_option("panel_height", options.panel_height(), 200, 4000);
+  check_curve_option("panels", static_cast<int64_t>(panels.size()), 1, 32);
   for (const auto& panel : panels) {
     for (const auto& curve : panel.curves) check_curve(curve);
   }

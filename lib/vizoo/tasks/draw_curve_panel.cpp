@@ -9,7 +9,7 @@
 namespace vizoo {
 namespace {
 
-constexpr int kFont = cv::FONT_HERSHEY_SIMPLEX;
+constexpr int kCurveFont = cv::FONT_HERSHEY_SIMPLEX;
 constexpr std::size_t kMaxNameLetters = 48;
 constexpr int kSubpixelBits = 4;  // of the coordinates of lines
 constexpr double kSmallestValue = 1e-100;
@@ -48,7 +48,7 @@ cv::Scalar lighter(const cv::Scalar& color) { return color * 0.35 + cv::Scalar::
 
 cv::Size text_size(const std::string& text, double size) {
   int below = 0;
-  return cv::getTextSize(text, kFont, size * kCurveScale, kCurveScale, &below);
+  return cv::getTextSize(text, kCurveFont, size * kCurveScale, kCurveScale, &below);
 }
 
 struct LegendLine {
@@ -317,7 +317,8 @@ void put_curve_text(cv::Mat& picture,
                     cv::Point baseline,
                     double size,
                     const cv::Scalar& color) {
-  cv::putText(picture, text, baseline, kFont, size * kCurveScale, color, kCurveScale, cv::LINE_AA);
+  cv::putText(
+      picture, text, baseline, kCurveFont, size * kCurveScale, color, kCurveScale, cv::LINE_AA);
 }
 
 void draw_curve_panel(cv::Mat& picture,

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <opencv2/imgproc.hpp>
 
+#include "vizoo/core/constants.h"
 #include "vizoo/core/error.h"
 
 namespace vizoo {
@@ -13,7 +14,6 @@ namespace {
 
 using Color = std::array<double, 3>;  // red, green and blue in [0, 1]
 
-constexpr double kPi = 3.14159265358979323846;
 constexpr double kUnknown = 1e9;
 constexpr double kNotebookRange = 24.0;
 constexpr int kHues = 55;
@@ -44,7 +44,7 @@ std::array<Color, kHues> make_wheel() {
   return wheel;
 }
 
-uint8_t to_byte(double value) { return static_cast<uint8_t>(std::clamp(value, 0.0, 255.0)); }
+uint8_t color_byte(double value) { return static_cast<uint8_t>(std::clamp(value, 0.0, 255.0)); }
 
 // x and y: in units of the length that has the full colour.
 cv::Vec3b middlebury_color(double x, double y) {
@@ -58,7 +58,7 @@ cv::Vec3b middlebury_color(double x, double y) {
   for (std::size_t c = 0; c < 3; ++c) {
     const double pure = (1.0 - share) * wheel[low][c] + share * wheel[high][c];
     const double value = radius <= 1.0 ? 1.0 - radius * (1.0 - pure) : 0.75 * pure;
-    color[static_cast<int>(c)] = to_byte(std::floor(255.0 * value));
+    color[static_cast<int>(c)] = color_byte(std::floor(255.0 * value));
   }
   return color;
 }
@@ -76,9 +76,9 @@ cv::Vec3b hsv_color(double x, double y) {
   const std::array<Color, 6> sextants = {
       {{1, t, p}, {q, 1, p}, {p, 1, t}, {p, q, 1}, {t, p, 1}, {1, p, q}}};
   const auto& chosen = sextants[static_cast<std::size_t>(hue) % 6];
-  return {to_byte(std::round(255.0 * chosen[0])),
-          to_byte(std::round(255.0 * chosen[1])),
-          to_byte(std::round(255.0 * chosen[2]))};
+  return {color_byte(std::round(255.0 * chosen[0])),
+          color_byte(std::round(255.0 * chosen[1])),
+          color_byte(std::round(255.0 * chosen[2]))};
 }
 
 cv::Vec3b color_of(double x, double y, FlowColors colors) {

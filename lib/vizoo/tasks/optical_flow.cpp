@@ -11,7 +11,7 @@ namespace {
 
 using Corner = std::pair<int64_t, int64_t>;  // top, left
 
-std::string size_text(int64_t height, int64_t width) {
+std::string tile_size_text(int64_t height, int64_t width) {
   return std::to_string(height) + " x " + std::to_string(width);
 }
 
@@ -32,8 +32,8 @@ std::vector<Corner> tile_corners(const FlowModel& model,
   if (height < tile_height || width < tile_width) {
     throw ShapeError("flow",
                      "frames",
-                     "at least " + size_text(tile_height, tile_width) + " pixels, one tile",
-                     size_text(height, width),
+                     "at least " + tile_size_text(tile_height, tile_width) + " pixels, one tile",
+                     tile_size_text(height, width),
                      "Enlarge or pad both frames");
   }
   if (options.batch() < 1) {
@@ -50,7 +50,9 @@ std::vector<Corner> tile_corners(const FlowModel& model,
   return corners;
 }
 
-torch::Tensor crop(const torch::Tensor& image, const Corner& corner, const torch::Tensor& tile) {
+torch::Tensor crop_tile(const torch::Tensor& image,
+                        const Corner& corner,
+                        const torch::Tensor& tile) {
   return image.narrow(0, corner.first, tile.size(0)).narrow(1, corner.second, tile.size(1));
 }
 
@@ -132,8 +134,8 @@ torch::Tensor optical_flow(const FlowModel& model,
   if (second.size(0) != height || second.size(1) != width) {
     throw ShapeError("flow",
                      "second frame",
-                     size_text(height, width) + " pixels as the first",
-                     size_text(second.size(0), second.size(1)));
+                     tile_size_text(height, width) + " pixels as the first",
+                     tile_size_text(second.size(0), second.size(1)));
   }
   const auto corners = tile_corners(model, height, width, options);
   const auto weights = tile_weights(model.height, model.width);
@@ -145,15 +147,15 @@ torch::Tensor optical_flow(const FlowModel& model,
     const auto end = std::min(begin + batch, corners.size());
     std::vector<torch::Tensor> tiles;
     for (std::size_t i = begin; i < end; ++i) {
-      tiles.push_back(flow_patches(
-          torch::stack({crop(first, corners[i], weights), crop(second, corners[i], weights)})));
+      tiles.push_back(flow_patches(torch::stack(
+          {crop_tile(first, corners[i], weights), crop_tile(second, corners[i], weights)})));
     }
     const auto logits = model.forward(torch::cat(tiles)).detach();
     const auto pixels = logits.to(torch::kCPU, torch::kFloat32).mul(kFlowScale);
     for (std::size_t i = begin; i < end; ++i) {
       const auto tile = pixels[static_cast<int64_t>(i - begin)];
-      crop(flow, corners[i], weights).add_(tile.to(torch::kFloat64) * weights.unsqueeze(-1));
-      crop(total, corners[i], weights).add_(weights);
+      crop_tile(flow, corners[i], weights).add_(tile.to(torch::kFloat64) * weights.unsqueeze(-1));
+      crop_tile(total, corners[i], weights).add_(weights);
       if (options.on_tile()) options.on_tile()();
     }
   }

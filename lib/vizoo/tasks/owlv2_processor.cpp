@@ -10,7 +10,7 @@ namespace vizoo {
 namespace {
 
 // [rows][columns] -> [rows, columns].
-torch::Tensor matrix(const std::vector<std::vector<int64_t>>& rows, int64_t columns) {
+torch::Tensor id_matrix(const std::vector<std::vector<int64_t>>& rows, int64_t columns) {
   auto tensor = torch::empty({static_cast<int64_t>(rows.size()), columns}, torch::kInt64);
   auto* target = tensor.mutable_data_ptr<int64_t>();
   for (const auto& row : rows) target = std::copy(row.begin(), row.end(), target);
@@ -29,8 +29,8 @@ void encode_texts(const Tokenizer& tokenizer,
   encode.return_attention_mask = true;
   const auto encoding = tokenizer.encode_batch(texts, encode);
   const auto length = encoding.row_length();
-  features.input_ids = matrix(encoding.input_ids, length);
-  features.attention_mask = matrix(encoding.attention_mask, length);
+  features.input_ids = id_matrix(encoding.input_ids, length);
+  features.attention_mask = id_matrix(encoding.attention_mask, length);
   features.warnings = encoding.warnings;
   for (std::size_t i = 0; i < texts.size(); ++i) {
     if (encoding.removed_tokens[i] == 0) continue;

@@ -15,7 +15,7 @@
 namespace vizoo {
 namespace {
 
-constexpr const char* kWhere = "metric";
+constexpr const char* kPrecisionWhere = "metric";
 constexpr int64_t kColumns = 9;
 constexpr std::size_t kThresholds = 10;
 constexpr std::size_t kRecalls = 101;
@@ -65,7 +65,7 @@ double recall_level(std::size_t index) {
   return index == kRecalls - 1 ? 1.0 : static_cast<double>(index) * kStep;
 }
 
-double overlap(const Box& found, const Truth& truth) {
+double overlap_of(const Box& found, const Truth& truth) {
   const double width =
       std::min(found.right, truth.box.right) - std::max(found.left, truth.box.left);
   const double height =
@@ -101,7 +101,7 @@ std::vector<Judgement> judge(const Scene& scene, std::size_t size, double& wante
   }
   std::vector<double> overlaps;  // of each detection with each box
   for (const auto& detection : scene.detections) {
-    for (const auto& truth : truths) overlaps.push_back(overlap(detection.box, truth.first));
+    for (const auto& truth : truths) overlaps.push_back(overlap_of(detection.box, truth.first));
   }
   for (std::size_t t = 0; t < kThresholds; ++t) {
     std::vector<bool> taken(truths.size(), false);
@@ -182,7 +182,8 @@ struct Summary {
 };
 
 // Judgements of all scenes of a class, each with no more than `most` detections.
-std::vector<Judgement> merge(const std::vector<std::vector<Judgement>>& scenes, std::size_t most) {
+std::vector<Judgement> merge_scenes(const std::vector<std::vector<Judgement>>& scenes,
+                                    std::size_t most) {
   std::vector<Judgement> merged;
   for (const auto& scene : scenes) {
     const auto count = static_cast<std::ptrdiff_t>(std::min(most, scene.size()));
@@ -202,7 +203,7 @@ void add_class(const std::map<int64_t, Scene>& scenes, Summary& summary) {
     if (wanted == 0) continue;
     for (std::size_t m = size == 0 ? 0 : kMostDetections.size() - 1; m < kMostDetections.size();
          ++m) {
-      const auto merged = merge(judged, kMostDetections[m]);
+      const auto merged = merge_scenes(judged, kMostDetections[m]);
       for (std::size_t t = 0; t < kThresholds; ++t) {
         const auto curve = curve_of(merged, t, wanted);
         if (size == 0) summary.recall[m].add(curve.recall);
@@ -250,14 +251,14 @@ std::map<int64_t, std::map<int64_t, Scene>> scenes_of(const torch::Tensor& rows)
 torch::Tensor column(
     const torch::Tensor& tensor, bool fits, int64_t count, const char* name, const char* expected) {
   if (!fits || tensor.dim() != 1 || tensor.size(0) != count) {
-    throw ShapeError(kWhere,
+    throw ShapeError(kPrecisionWhere,
                      name,
                      std::string(expected) + " of shape [" + std::to_string(count) + "]",
                      tensor.defined() ? describe_tensor(tensor) : "none");
   }
   const auto values = tensor.detach().to(torch::kCPU, torch::kFloat64);
   if (!values.isfinite().all().item<bool>()) {
-    throw UsageError(kWhere, name, "finite numbers", "NaN or infinity");
+    throw UsageError(kPrecisionWhere, name, "finite numbers", "NaN or infinity");
   }
   return values;
 }
@@ -270,7 +271,8 @@ torch::Tensor floating(const torch::Tensor& tensor, int64_t count, const char* n
 torch::Tensor classes_of(const torch::Tensor& labels, int64_t count, const char* name) {
   const auto values = column(labels, is_index(labels), count, name, "classes, int64");
   if (count > 0 && values.min().item<double>() < 0) {
-    throw UsageError(kWhere, name, "classes from 0", std::to_string(values.min().item<int64_t>()));
+    throw UsageError(
+        kPrecisionWhere, name, "classes from 0", std::to_string(values.min().item<int64_t>()));
   }
   return values;
 }
@@ -278,14 +280,14 @@ torch::Tensor classes_of(const torch::Tensor& labels, int64_t count, const char*
 // [N, 4] as float64 on the CPU.
 torch::Tensor checked_boxes(const torch::Tensor& boxes, const char* name) {
   if (!boxes.defined() || !boxes.is_floating_point() || boxes.dim() != 2 || boxes.size(1) != 4) {
-    throw ShapeError(kWhere,
+    throw ShapeError(kPrecisionWhere,
                      name,
                      "floating-point values of shape [N, 4]",
                      boxes.defined() ? describe_tensor(boxes) : "none");
   }
   const auto values = boxes.detach().to(torch::kCPU, torch::kFloat64);
   if (!values.isfinite().all().item<bool>()) {
-    throw UsageError(kWhere, name, "finite numbers", "NaN or infinity");
+    throw UsageError(kPrecisionWhere, name, "finite numbers", "NaN or infinity");
   }
   return values;
 }
@@ -308,7 +310,8 @@ torch::Tensor make_rows(int64_t image,
 }  // namespace
 
 void AveragePrecision::add(int64_t image, const FoundBoxes& found, const TrueBoxes& truth) {
-  if (image < 0) throw UsageError(kWhere, "image", "a number from 0", std::to_string(image));
+  if (image < 0)
+    throw UsageError(kPrecisionWhere, "image", "a number from 0", std::to_string(image));
   const auto found_boxes = checked_boxes(found.boxes, "found.boxes");
   const auto found_count = found_boxes.size(0);
   const auto scores = floating(found.scores, found_count, "found.scores");

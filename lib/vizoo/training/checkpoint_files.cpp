@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void fail(const fs::path& path, int error, const char* expected) {
+[[noreturn]] void fail_file(const fs::path& path, int error, const char* expected) {
   throw_file_error(
       FileKind::checkpoint, path, expected, quote(std::generic_category().message(error)));
 }
@@ -45,13 +45,13 @@ void replace_in_two_steps(const fs::path& from, const fs::path& to, const fs::pa
   if (::rename(from.c_str(), to.c_str()) == 0) return rename_folder(spare, from);
   const int error = errno;
   ::rename(spare.c_str(), to.c_str());
-  fail(from, error, "a folder that can be renamed");
+  fail_file(from, error, "a folder that can be renamed");
 }
 
 }  // namespace
 
 void make_folder(const fs::path& folder) {
-  if (::mkdir(folder.c_str(), 0777) != 0) fail(folder, errno, "a folder that can be made");
+  if (::mkdir(folder.c_str(), 0777) != 0) fail_file(folder, errno, "a folder that can be made");
 }
 
 void make_folders(const fs::path& folder) {
@@ -60,7 +60,7 @@ void make_folders(const fs::path& folder) {
   if (path.empty() || fs::is_directory(path, error)) return;
   make_folders(path.parent_path());
   if (::mkdir(path.c_str(), 0777) != 0 && errno != EEXIST) {
-    fail(path, errno, "a folder that can be made");
+    fail_file(path, errno, "a folder that can be made");
   }
   if (!fs::is_directory(path, error)) {
     throw_file_error(FileKind::checkpoint, path, "a folder", "a file");
@@ -70,7 +70,7 @@ void make_folders(const fs::path& folder) {
 
 void sync_to_disk(const fs::path& path) {
   const int file = open_for_reading(path);
-  if (file < 0) fail(path, errno, "a file or folder that can be synced");
+  if (file < 0) fail_file(path, errno, "a file or folder that can be synced");
   int result = 0;
   do {
     result = ::fsync(file);
@@ -78,7 +78,7 @@ void sync_to_disk(const fs::path& path) {
   const int error = result == 0 ? 0 : errno;
   ::close(file);
   if (error != 0 && error != EINVAL && error != ENOSYS && error != ENOTSUP) {
-    fail(path, error, "a file or folder that can be synced");
+    fail_file(path, error, "a file or folder that can be synced");
   }
 }
 
@@ -89,21 +89,21 @@ bool rename_or_exchange(const fs::path& from, const fs::path& to, const fs::path
     return false;
   }
   if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) return true;
-  if (can_exchange(errno)) fail(from, errno, "a folder that can be renamed");
+  if (can_exchange(errno)) fail_file(from, errno, "a folder that can be renamed");
   replace_in_two_steps(from, to, spare);
   return true;
 }
 
 void rename_folder(const fs::path& from, const fs::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) {
-    fail(from, errno, "a folder that can be renamed");
+    fail_file(from, errno, "a folder that can be renamed");
   }
 }
 
 void remove_tree(const fs::path& path) {
   std::error_code error;
   fs::remove_all(path, error);
-  if (error) fail(path, error.value(), "a folder that can be removed");
+  if (error) fail_file(path, error.value(), "a folder that can be removed");
 }
 
 FolderContent list_folder(const fs::path& folder) {
@@ -121,7 +121,7 @@ FolderContent list_folder(const fs::path& folder) {
       throw_file_error(FileKind::checkpoint, entry->path(), "a regular file", "a link or device");
     }
   }
-  if (error) fail(folder, error.value(), "a folder that can be read");
+  if (error) fail_file(folder, error.value(), "a folder that can be read");
   std::sort(content.files.begin(), content.files.end());
   std::reverse(content.folders.begin(), content.folders.end());  // inner ones first
   content.folders.push_back(folder);
@@ -136,14 +136,14 @@ std::vector<std::string> names_in(const fs::path& folder) {
     names.push_back(entry->path().filename().string());
   }
   if (error && error != std::errc::no_such_file_or_directory) {
-    fail(folder, error.value(), "a folder that can be read");
+    fail_file(folder, error.value(), "a folder that can be read");
   }
   return names;
 }
 
 int lock_folder(const fs::path& folder) {
   const int file = open_for_reading(folder, O_DIRECTORY);
-  if (file < 0) fail(folder, errno, "a folder that can be read");
+  if (file < 0) fail_file(folder, errno, "a folder that can be read");
   if (::flock(file, LOCK_EX | LOCK_NB) == 0) return file;
   const int error = errno;
   ::close(file);

@@ -36,7 +36,7 @@ EpochSamplerOptions sampler_options(const DataLoaderOptions& options) {
       .shuffle(options.shuffle());
 }
 
-void check_range(int64_t value, const char* name, int64_t least, int64_t most) {
+void check_loader_range(int64_t value, const char* name, int64_t least, int64_t most) {
   if (value >= least && value <= most) return;
   throw UsageError("training",
                    name,
@@ -111,10 +111,10 @@ DataLoader::DataLoader(std::shared_ptr<const Dataset> dataset, const DataLoaderO
     : dataset_(std::move(dataset)),
       options_(options),
       sampler_(dataset_->size(), sampler_options(options)) {
-  check_range(dataset_->size(), "data set", 1, INT64_MAX);
-  check_range(options.accumulation(), "accumulation", 1, INT64_MAX);
-  check_range(options.workers(), "workers", 0, kMaxWorkers);
-  check_range(options.prefetch(), "prefetch", 1, INT64_MAX);
+  check_loader_range(dataset_->size(), "data set", 1, INT64_MAX);
+  check_loader_range(options.accumulation(), "accumulation", 1, INT64_MAX);
+  check_loader_range(options.workers(), "workers", 0, kMaxWorkers);
+  check_loader_range(options.prefetch(), "prefetch", 1, INT64_MAX);
   if (!(options.max_skipped() >= 0.0 && options.max_skipped() <= 1.0)) {
     throw UsageError(
         "training", "max_skipped", "a number from 0 to 1", std::to_string(options.max_skipped()));
@@ -124,8 +124,8 @@ DataLoader::DataLoader(std::shared_ptr<const Dataset> dataset, const DataLoaderO
 DataLoader::~DataLoader() = default;
 
 void DataLoader::start(int64_t epoch, int64_t position) {
-  check_range(epoch, "epoch", 0, INT64_MAX);
-  check_range(position, "position", 0, size());
+  check_loader_range(epoch, "epoch", 0, INT64_MAX);
+  check_loader_range(position, "position", 0, size());
   producer_.reset();
   epoch_ = epoch;
   position_ = position;

@@ -12,61 +12,61 @@ namespace {
 
 using nn::describe;
 
-constexpr const char* kWhere = "detection_loss";
+constexpr const char* kDetectionWhere = "detection_loss";
 // Thinner boxes would have an area that vanishes in float32, and an IoU of 0 / 0.
 constexpr double kLeastSide = 1e-6;
 // What rounding to whole pixels and half types may put outside of the square.
 constexpr double kEdge = 1e-3;
 
-void check_option(const char* name, double value, bool fits, const char* expected) {
+void check_loss_option(const char* name, double value, bool fits, const char* expected) {
   if (fits) return;
   std::ostringstream got;
   got << value;
-  throw UsageError(kWhere, name, expected, got.str());
+  throw UsageError(kDetectionWhere, name, expected, got.str());
 }
 
 void check_weight(const char* name, double value) {
-  check_option(name, value, std::isfinite(value) && value >= 0, "a number of at least 0");
+  check_loss_option(name, value, std::isfinite(value) && value >= 0, "a number of at least 0");
 }
 
-void check_options(const DetectionLossOptions& options) {
+void check_loss_options(const DetectionLossOptions& options) {
   const double alpha = options.focal_alpha();
-  check_option("focal_alpha", alpha, alpha >= 0 && alpha <= 1, "a number from 0 to 1");
+  check_loss_option("focal_alpha", alpha, alpha >= 0 && alpha <= 1, "a number from 0 to 1");
   check_weight("focal_gamma", options.focal_gamma());
   check_weight("class_weight", options.class_weight());
   check_weight("bbox_weight", options.bbox_weight());
   check_weight("giou_weight", options.giou_weight());
 }
 
-void expect(bool fits,
-            const std::string& subject,
-            const std::string& expected,
-            const torch::Tensor& got) {
-  if (!fits) throw ShapeError(kWhere, subject, expected, describe(got));
+void expect_tensor(bool fits,
+                   const std::string& subject,
+                   const std::string& expected,
+                   const torch::Tensor& got) {
+  if (!fits) throw ShapeError(kDetectionWhere, subject, expected, describe(got));
 }
 
 void check_predictions(const torch::Tensor& logits, const torch::Tensor& pred_boxes) {
-  expect(logits.defined() && logits.is_floating_point() && logits.dim() == 3,
-         "logits",
-         "floating-point values of each patch for each query, [B, P, Q]",
-         logits);
+  expect_tensor(logits.defined() && logits.is_floating_point() && logits.dim() == 3,
+                "logits",
+                "floating-point values of each patch for each query, [B, P, Q]",
+                logits);
   const auto batch = logits.size(0);
   const auto patches = logits.size(1);
-  expect(pred_boxes.defined() && pred_boxes.is_floating_point() &&
-             pred_boxes.sizes() == torch::IntArrayRef({batch, patches, 4}),
-         "pred_boxes",
-         "floating-point values of shape [" + std::to_string(batch) + ", " +
-             std::to_string(patches) + ", 4]",
-         pred_boxes);
+  expect_tensor(pred_boxes.defined() && pred_boxes.is_floating_point() &&
+                    pred_boxes.sizes() == torch::IntArrayRef({batch, patches, 4}),
+                "pred_boxes",
+                "floating-point values of shape [" + std::to_string(batch) + ", " +
+                    std::to_string(patches) + ", 4]",
+                pred_boxes);
   if (logits.device() != pred_boxes.device()) {
-    throw ShapeError(kWhere,
+    throw ShapeError(kDetectionWhere,
                      "pred_boxes",
                      "the device of logits, " + logits.device().str(),
                      pred_boxes.device().str());
   }
   // NaN passes: it shows in the loss.
   if (pred_boxes.narrow(-1, 2, 2).lt(0).any().item<bool>()) {
-    throw UsageError(kWhere,
+    throw UsageError(kDetectionWhere,
                      "pred_boxes",
                      "widths and heights of at least 0",
                      "negative ones",
@@ -79,27 +79,30 @@ torch::Tensor checked_mask(const torch::Tensor& mask, const torch::Tensor& logit
   if (!mask.defined()) return mask;
   const auto batch = logits.size(0);
   const auto queries = logits.size(2);
-  expect(mask.scalar_type() == torch::kBool && mask.sizes() == torch::IntArrayRef({batch, queries}),
-         "query_mask",
-         "booleans of shape [" + std::to_string(batch) + ", " + std::to_string(queries) + "]",
-         mask);
+  expect_tensor(
+      mask.scalar_type() == torch::kBool && mask.sizes() == torch::IntArrayRef({batch, queries}),
+      "query_mask",
+      "booleans of shape [" + std::to_string(batch) + ", " + std::to_string(queries) + "]",
+      mask);
   return mask.cpu();
 }
 
-void check_shapes(const DetectionTarget& target, const std::string& subject, int64_t patches) {
+void check_loss_shapes(const DetectionTarget& target, const std::string& subject, int64_t patches) {
   const auto& [boxes, labels] = target;
-  expect(boxes.defined() && boxes.is_floating_point() && boxes.dim() == 2 && boxes.size(1) == 4,
-         subject + ".boxes",
-         "floating-point values of shape [N, 4]",
-         boxes);
+  expect_tensor(
+      boxes.defined() && boxes.is_floating_point() && boxes.dim() == 2 && boxes.size(1) == 4,
+      subject + ".boxes",
+      "floating-point values of shape [N, 4]",
+      boxes);
   const auto count = boxes.size(0);
-  expect(labels.defined() && labels.dim() == 1 && labels.size(0) == count &&
-             (labels.scalar_type() == torch::kInt64 || labels.scalar_type() == torch::kInt32),
-         subject + ".labels",
-         "query indices, int64 [" + std::to_string(count) + "]",
-         labels);
+  expect_tensor(
+      labels.defined() && labels.dim() == 1 && labels.size(0) == count &&
+          (labels.scalar_type() == torch::kInt64 || labels.scalar_type() == torch::kInt32),
+      subject + ".labels",
+      "query indices, int64 [" + std::to_string(count) + "]",
+      labels);
   if (count > patches) {
-    throw ShapeError(kWhere,
+    throw ShapeError(kDetectionWhere,
                      subject + ".boxes",
                      "at most one box for each of " + std::to_string(patches) + " patches",
                      std::to_string(count) + " boxes");
@@ -128,7 +131,7 @@ void check_boxes(const torch::Tensor& boxes, const std::string& subject) {
     if (expected == nullptr) continue;
     std::ostringstream got;
     got << "(" << x << ", " << y << ", " << width << ", " << height << ") in row " << n;
-    throw UsageError(kWhere,
+    throw UsageError(kDetectionWhere,
                      subject + ".boxes",
                      expected,
                      got.str(),
@@ -146,12 +149,14 @@ void check_labels(const torch::Tensor& labels,
     const auto label = values[n];
     const auto got = [&] { return std::to_string(label) + " in row " + std::to_string(n); };
     if (label < 0 || label >= queries) {
-      throw UsageError(
-          kWhere, subject + ".labels", "indices of " + std::to_string(queries) + " queries", got());
+      throw UsageError(kDetectionWhere,
+                       subject + ".labels",
+                       "indices of " + std::to_string(queries) + " queries",
+                       got());
     }
     if (mask.defined() && !mask.const_data_ptr<bool>()[label]) {
       throw UsageError(
-          kWhere, subject + ".labels", "queries that query_mask lets take part", got());
+          kDetectionWhere, subject + ".labels", "queries that query_mask lets take part", got());
     }
   }
 }
@@ -163,12 +168,12 @@ CheckedTargets check_targets(const torch::Tensor& logits,
                              const std::vector<DetectionTarget>& targets,
                              const DetectionLossOptions& options,
                              torch::ScalarType dtype) {
-  check_options(options);
+  check_loss_options(options);
   check_predictions(logits, pred_boxes);
   const auto mask = checked_mask(options.query_mask(), logits);
   const auto batch = logits.size(0);
   if (static_cast<int64_t>(targets.size()) != batch) {
-    throw ShapeError(kWhere,
+    throw ShapeError(kDetectionWhere,
                      "targets",
                      "one for each of " + std::to_string(batch) + " images",
                      std::to_string(targets.size()));
@@ -180,7 +185,7 @@ CheckedTargets check_targets(const torch::Tensor& logits,
   for (int64_t image = 0; image < batch; ++image) {
     const auto& target = targets[image];
     const auto subject = "targets[" + std::to_string(image) + "]";
-    check_shapes(target, subject, logits.size(1));
+    check_loss_shapes(target, subject, logits.size(1));
     boxes.push_back(target.boxes.detach().to(torch::kCPU, torch::kFloat64));
     labels.push_back(target.labels.to(torch::kCPU, torch::kInt64));
     check_boxes(boxes.back(), subject);

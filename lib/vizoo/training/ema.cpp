@@ -2,23 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 
 #include "vizoo/core/error.h"
 #include "vizoo/nn/pretrained_model.h"
 #include "vizoo/training/named_state.h"
+#include "vizoo/training/option_checks.h"
 
 namespace vizoo {
 namespace {
 
-constexpr const char* kWhere = "moving average";
-
-void expect(bool fits, const char* subject, const char* expected, double got) {
-  if (fits) return;
-  std::ostringstream text;
-  text << got;
-  throw UsageError(kWhere, subject, expected, text.str());
-}
+constexpr const char* kAverageWhere = "moving average";
 
 // Half types have too few digits for an average: with a decay of 0.999 nothing would be added.
 torch::ScalarType average_type(const torch::Tensor& tensor) {
@@ -36,7 +29,7 @@ std::vector<torch::Tensor> matching_tensors(const torch::nn::Module& model,
     const bool known = index < averages.size() && averages[index].first == name;
     if (!known || averages[index].second.sizes() != tensor.sizes() ||
         averages[index].second.device() != tensor.device()) {
-      throw ShapeError(kWhere,
+      throw ShapeError(kAverageWhere,
                        name,
                        known ? describe_tensor(averages[index].second) + " on " +
                                    averages[index].second.device().str()
@@ -48,7 +41,7 @@ std::vector<torch::Tensor> matching_tensors(const torch::nn::Module& model,
   for (const auto& parameter : model.named_parameters()) add(parameter.key(), parameter.value());
   for (const auto& buffer : model.named_buffers()) add(buffer.key(), buffer.value());
   if (tensors.size() != averages.size()) {
-    throw ShapeError(kWhere,
+    throw ShapeError(kAverageWhere,
                      "model",
                      std::to_string(averages.size()) + " parameters and buffers",
                      std::to_string(tensors.size()));
@@ -61,15 +54,21 @@ std::vector<torch::Tensor> matching_tensors(const torch::nn::Module& model,
 ExponentialMovingAverage::ExponentialMovingAverage(const torch::nn::Module& model,
                                                    const MovingAverageOptions& options)
     : options_(options) {
-  expect(options.decay() >= 0 && options.decay() <= 1, "decay", "0 to 1", options.decay());
-  expect(options.warmup_gamma() > 0 && std::isfinite(options.warmup_gamma()),
-         "warmup_gamma",
-         "a number above 0",
-         options.warmup_gamma());
-  expect(options.warmup_power() > 0 && std::isfinite(options.warmup_power()),
-         "warmup_power",
-         "a number above 0",
-         options.warmup_power());
+  expect_option(options.decay() >= 0 && options.decay() <= 1,
+                kAverageWhere,
+                "decay",
+                "0 to 1",
+                options.decay());
+  expect_option(options.warmup_gamma() > 0 && std::isfinite(options.warmup_gamma()),
+                kAverageWhere,
+                "warmup_gamma",
+                "a number above 0",
+                options.warmup_gamma());
+  expect_option(options.warmup_power() > 0 && std::isfinite(options.warmup_power()),
+                kAverageWhere,
+                "warmup_power",
+                "a number above 0",
+                options.warmup_power());
   for (const auto& parameter : model.named_parameters()) {
     const auto weight = parameter.value().detach();
     averages_.emplace_back(parameter.key(), weight.to(average_type(weight), false, true));
@@ -81,7 +80,7 @@ ExponentialMovingAverage::ExponentialMovingAverage(const torch::nn::Module& mode
 }
 
 double ExponentialMovingAverage::decay(int64_t step) const {
-  expect(step >= 1, "step", "at least 1", static_cast<double>(step));
+  expect_option(step >= 1, kAverageWhere, "step", "at least 1", static_cast<double>(step));
   if (!options_.warmup()) return options_.decay();
   const double updates = static_cast<double>(step - 1) / options_.warmup_gamma();
   return std::min(options_.decay(), 1.0 - std::pow(1.0 + updates, -options_.warmup_power()));
@@ -103,7 +102,7 @@ void ExponentialMovingAverage::update(const torch::nn::Module& model, int64_t st
 
 void ExponentialMovingAverage::apply(torch::nn::Module& model) {
   if (applied_) {
-    throw UsageError(kWhere, "apply", "averages that are in no model", "two calls in a row");
+    throw UsageError(kAverageWhere, "apply", "averages that are in no model", "two calls in a row");
   }
   const torch::NoGradGuard no_grad;
   auto tensors = matching_tensors(model, averages_);
@@ -113,7 +112,7 @@ void ExponentialMovingAverage::apply(torch::nn::Module& model) {
 }
 
 void ExponentialMovingAverage::restore(torch::nn::Module& model) {
-  if (!applied_) throw UsageError(kWhere, "restore", "a call of apply before it", "none");
+  if (!applied_) throw UsageError(kAverageWhere, "restore", "a call of apply before it", "none");
   const torch::NoGradGuard no_grad;
   auto tensors = matching_tensors(model, averages_);
   for (std::size_t i = 0; i < tensors.size(); ++i) tensors[i].copy_(kept_[i]);

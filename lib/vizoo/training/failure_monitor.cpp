@@ -30,7 +30,7 @@ std::string encode(const Statement& statement) {
          statement.reason;
 }
 
-Statement decode(const std::string& text) {
+Statement decode_message(const std::string& text) {
   Statement statement;
   statement.own = text.rfind("1 ", 0) == 0;
   const auto space = text.find(' ', 2);
@@ -200,7 +200,7 @@ class FailureMonitor::Worker {
     std::string seen;
     for (int rank = 0; rank < options_.size; ++rank) {
       if (store_->check({key("statement", rank)})) {
-        const auto statement = decode(store_->get_to_str(key("statement", rank)));
+        const auto statement = decode_message(store_->get_to_str(key("statement", rank)));
         if (seen.empty() && !statement.reason.empty()) {
           seen = "Rank " + std::to_string(rank) + (statement.own ? " says: " : " saw: ") +
                  statement.reason;

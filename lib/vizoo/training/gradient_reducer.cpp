@@ -35,7 +35,7 @@ struct Parameter {
   bool ready = false;  // its gradient is in the bucket
 };
 
-void check_options(const GradientReducerOptions& options) {
+void check_reducer_options(const GradientReducerOptions& options) {
   const auto check = [](const char* name, int64_t bytes) {
     if (bytes < 1) {
       throw UsageError("gradient reducer", name, "at least 1", std::to_string(bytes));
@@ -204,7 +204,7 @@ GradientReducer::GradientReducer(const std::vector<torch::Tensor>& parameters,
                                  std::shared_ptr<ProcessGroup> group,
                                  const GradientReducerOptions& options)
     : impl_(std::make_shared<Impl>()) {
-  check_options(options);
+  check_reducer_options(options);
   impl_->group = std::move(group);
   for (const auto& tensor : parameters) {
     if (!tensor.requires_grad()) continue;

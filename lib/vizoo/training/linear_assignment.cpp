@@ -17,11 +17,11 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLargestCost = 1e300;
 constexpr int64_t kNone = -1;
 
-[[noreturn]] void refuse(const std::string& expected, const std::string& got) {
+[[noreturn]] void refuse_costs(const std::string& expected, const std::string& got) {
   throw UsageError("linear_assignment", "costs", expected, got);
 }
 
-void check_shape(std::size_t count, int64_t rows, int64_t columns) {
+void check_costs_shape(std::size_t count, int64_t rows, int64_t columns) {
   const bool fits = rows >= 0 && columns >= 0 &&
                     (columns == 0 ? count == 0
                                   : count % static_cast<std::size_t>(columns) == 0 &&
@@ -41,7 +41,7 @@ void check_costs(c10::ArrayRef<double> costs, int64_t columns) {
     std::ostringstream got;
     got << costs[k] << " in row " << k / static_cast<std::size_t>(columns) << ", column "
         << k % static_cast<std::size_t>(columns);
-    refuse("numbers from -1e300 to 1e300, or infinity", got.str());
+    refuse_costs("numbers from -1e300 to 1e300, or infinity", got.str());
   }
 }
 
@@ -149,9 +149,9 @@ std::vector<int64_t> columns_of_rows(const double* costs,
   RowByRow search(costs, rows, columns);
   for (int64_t row = 0; row < rows; ++row) {
     if (search.assign(row)) continue;
-    refuse("a choice of pairs without an infinite cost",
-           "none: " + std::string(name) + "s 0 to " + std::to_string(row) +
-               " cannot all have one of their own");
+    refuse_costs("a choice of pairs without an infinite cost",
+                 "none: " + std::string(name) + "s 0 to " + std::to_string(row) +
+                     " cannot all have one of their own");
   }
   return search.column_of_row();
 }
@@ -159,7 +159,7 @@ std::vector<int64_t> columns_of_rows(const double* costs,
 }  // namespace
 
 Assignment linear_assignment(c10::ArrayRef<double> costs, int64_t rows, int64_t columns) {
-  check_shape(costs.size(), rows, columns);
+  check_costs_shape(costs.size(), rows, columns);
   check_costs(costs, columns);
   Assignment assignment;
   if (rows == 0 || columns == 0) return assignment;

@@ -12,7 +12,7 @@
 namespace vizoo {
 namespace {
 
-constexpr const char* kWhere = "loss";
+constexpr const char* kLossWhere = "loss";
 
 bool is_half(const torch::Tensor& tensor) {
   return tensor.scalar_type() == torch::kHalf || tensor.scalar_type() == torch::kBFloat16;
@@ -26,7 +26,7 @@ void expect_number(bool fits, const char* subject, const char* expected, double 
   if (fits) return;
   std::ostringstream text;
   text << got;
-  throw UsageError(kWhere, subject, expected, text.str());
+  throw UsageError(kLossWhere, subject, expected, text.str());
 }
 
 void check_smoothing(double label_smoothing) {
@@ -38,7 +38,7 @@ void check_smoothing(double label_smoothing) {
 WeightedLoss cross_entropy_of_indices(const torch::Tensor& logits,
                                       const torch::Tensor& labels,
                                       double label_smoothing) {
-  const auto counted = count_labels(labels, logits.size(1), kWhere);
+  const auto counted = count_labels(labels, logits.size(1), kLossWhere);
   return {
       at::cross_entropy_loss(
           at_least_float32(logits), labels, {}, at::Reduction::Sum, kIgnoredLabel, label_smoothing),
@@ -48,7 +48,7 @@ WeightedLoss cross_entropy_of_indices(const torch::Tensor& logits,
 // Both of the same shape and floating.
 void check_distributions(const torch::Tensor& logits, const torch::Tensor& labels) {
   if (labels.is_floating_point() && labels.sizes() == logits.sizes()) return;
-  throw ShapeError(kWhere,
+  throw ShapeError(kLossWhere,
                    "labels",
                    "class indices, int64 [B], or floating-point values of the shape of the logits",
                    describe_tensor(labels));
@@ -59,10 +59,11 @@ void check_distributions(const torch::Tensor& logits, const torch::Tensor& label
 WeightedLoss softmax_cross_entropy(const torch::Tensor& logits,
                                    const torch::Tensor& labels,
                                    double label_smoothing) {
-  check_class_logits(logits, 2, kWhere);
+  check_class_logits(logits, 2, kLossWhere);
   check_smoothing(label_smoothing);
   if (is_index(labels)) {
-    return cross_entropy_of_indices(logits, class_indices(labels, logits, kWhere), label_smoothing);
+    return cross_entropy_of_indices(
+        logits, class_indices(labels, logits, kLossWhere), label_smoothing);
   }
   check_distributions(logits, labels);
   const auto wide = at_least_float32(logits);
@@ -74,15 +75,15 @@ WeightedLoss softmax_cross_entropy(const torch::Tensor& logits,
 WeightedLoss sigmoid_cross_entropy(const torch::Tensor& logits,
                                    const torch::Tensor& labels,
                                    double label_smoothing) {
-  check_class_logits(logits, 2, kWhere);
+  check_class_logits(logits, 2, kLossWhere);
   check_smoothing(label_smoothing);
   const auto wide = at_least_float32(logits);
   const auto classes = logits.size(1);
   torch::Tensor targets;
   if (is_index(labels)) {
-    const auto indices = class_indices(labels, logits, kWhere);
-    if (count_labels(indices, classes, kWhere) != logits.size(0)) {
-      throw UsageError(kWhere, "labels", "a class for each sample", "-100");
+    const auto indices = class_indices(labels, logits, kLossWhere);
+    if (count_labels(indices, classes, kLossWhere) != logits.size(0)) {
+      throw UsageError(kLossWhere, "labels", "a class for each sample", "-100");
     }
     targets = at::zeros_like(wide).scatter_(1, indices.unsqueeze(1), 1.0);
     targets = targets * (1 - label_smoothing) + label_smoothing / static_cast<double>(classes);
@@ -99,10 +100,10 @@ WeightedLoss distillation_loss(const WeightedLoss& base,
                                const torch::Tensor& student_logits,
                                const torch::Tensor& teacher_logits,
                                const DistillationOptions& options) {
-  check_class_logits(student_logits, 2, kWhere);
+  check_class_logits(student_logits, 2, kLossWhere);
   if (!teacher_logits.defined() || !teacher_logits.is_floating_point() ||
       teacher_logits.sizes() != student_logits.sizes()) {
-    throw ShapeError(kWhere,
+    throw ShapeError(kLossWhere,
                      "teacher_logits",
                      "the shape of the student's, " + describe_tensor(student_logits),
                      teacher_logits.defined() ? describe_tensor(teacher_logits) : "none");
@@ -135,14 +136,14 @@ WeightedLoss distillation_loss(const WeightedLoss& base,
 WeightedLoss end_point_error(const torch::Tensor& flow,
                              const torch::Tensor& target,
                              const torch::Tensor& valid) {
-  const auto distance = valid_flow(flow, target, valid, kWhere).distance();
+  const auto distance = valid_flow(flow, target, valid, kLossWhere).distance();
   return {distance.sum(), static_cast<double>(distance.numel())};
 }
 
 WeightedLoss masked_language_modeling_loss(const torch::Tensor& logits,
                                            const torch::Tensor& labels) {
-  check_class_logits(logits, 3, kWhere);
-  const auto indices = class_indices(labels, logits, kWhere);
+  check_class_logits(logits, 3, kLossWhere);
+  const auto indices = class_indices(labels, logits, kLossWhere);
   // [B, T, V] -> [B T, V], [B, T] -> [B T]
   return cross_entropy_of_indices(logits.flatten(0, 1), indices.flatten(), 0.0);
 }

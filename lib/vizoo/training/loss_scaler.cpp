@@ -6,10 +6,12 @@
 #include <string>
 
 #include "vizoo/core/error.h"
+#include "vizoo/training/option_checks.h"
 
 namespace vizoo {
 namespace {
 
+constexpr const char* kScalerWhere = "loss scaler";
 constexpr double kLargestScale = 16777216.0;  // 2^24
 
 bool is_power_of_two(double value) {
@@ -17,29 +19,25 @@ bool is_power_of_two(double value) {
   return std::isfinite(value) && std::frexp(value, &exponent) == 0.5;
 }
 
-void check_scale(bool fits, const char* subject, const char* expected, double got) {
-  if (fits) return;
-  std::ostringstream text;
-  text << got;
-  throw UsageError("loss scaler", subject, expected, text.str());
-}
-
 }  // namespace
 
 LossScaler::LossScaler(const LossScalerOptions& options)
     : options_(options), scale_(options.initial_scale()) {
-  check_scale(is_power_of_two(scale_) && scale_ >= 1.0 && scale_ <= kLargestScale,
-              "initial_scale",
-              "a power of two from 1 to 2^24",
-              scale_);
-  check_scale(is_power_of_two(options.growth_factor()) && options.growth_factor() > 1.0,
-              "growth_factor",
-              "a power of two above 1",
-              options.growth_factor());
-  check_scale(options.growth_interval() >= 1,
-              "growth_interval",
-              "at least 1",
-              static_cast<double>(options.growth_interval()));
+  expect_option(is_power_of_two(scale_) && scale_ >= 1.0 && scale_ <= kLargestScale,
+                kScalerWhere,
+                "initial_scale",
+                "a power of two from 1 to 2^24",
+                scale_);
+  expect_option(is_power_of_two(options.growth_factor()) && options.growth_factor() > 1.0,
+                kScalerWhere,
+                "growth_factor",
+                "a power of two above 1",
+                options.growth_factor());
+  expect_option(options.growth_interval() >= 1,
+                kScalerWhere,
+                "growth_interval",
+                "at least 1",
+                static_cast<double>(options.growth_interval()));
 }
 
 void LossScaler::update(bool finite) {
@@ -63,8 +61,7 @@ void LossScaler::load(const TrainingState& state) {
       *state.loss_scale > kLargestScale) {
     std::ostringstream got;
     got << *state.loss_scale;
-    throw CheckpointError(
-        "checkpoint", "loss_scale", "a power of two from 1 to 2^24", got.str());
+    throw CheckpointError("checkpoint", "loss_scale", "a power of two from 1 to 2^24", got.str());
   }
   scale_ = *state.loss_scale;
   steps_ = state.loss_scale_steps;

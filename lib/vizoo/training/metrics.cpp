@@ -13,7 +13,7 @@
 namespace vizoo {
 namespace {
 
-constexpr const char* kWhere = "metric";
+constexpr const char* kMetricWhere = "metric";
 constexpr int64_t kMostClasses = 30000;
 
 torch::Tensor one_row(const std::vector<double>& numbers) {
@@ -35,9 +35,9 @@ struct Labelled {
 };
 
 Labelled labelled(const torch::Tensor& logits, const torch::Tensor& labels, int64_t dimensions) {
-  check_class_logits(logits, dimensions, kWhere);
-  const auto indices = class_indices(labels, logits, kWhere).flatten();
-  const auto counted = count_labels(indices, logits.size(-1), kWhere);
+  check_class_logits(logits, dimensions, kMetricWhere);
+  const auto indices = class_indices(labels, logits, kMetricWhere).flatten();
+  const auto counted = count_labels(indices, logits.size(-1), kMetricWhere);
   // [B, C] or [B, T, V] -> [N, C]
   const auto flat = logits.detach().flatten(0, -2);
   if (counted == indices.numel()) return {flat, indices};
@@ -68,7 +68,7 @@ void MeanLoss::add(double sum, double weight) {
   if (!(weight >= 0) || !std::isfinite(weight)) {
     std::ostringstream got;
     got << weight;
-    throw UsageError(kWhere, "weight", "a number of at least 0", got.str());
+    throw UsageError(kMetricWhere, "weight", "a number of at least 0", got.str());
   }
   sum_ += sum;
   weight_ += weight;
@@ -108,7 +108,7 @@ MetricValues ClassificationAccuracy::values() const {
 
 ConfusionMatrix::ConfusionMatrix(int64_t classes) {
   if (classes < 1 || classes > kMostClasses) {
-    throw UsageError(kWhere,
+    throw UsageError(kMetricWhere,
                      "classes",
                      "1 to " + std::to_string(kMostClasses) + " classes",
                      std::to_string(classes));
@@ -120,11 +120,13 @@ void ConfusionMatrix::add(const torch::Tensor& logits, const torch::Tensor& labe
   const auto [values, indices] = labelled(logits, labels, 2);
   const auto classes = matrix_.size(0);
   if (values.size(1) != classes) {
-    throw ShapeError(
-        kWhere, "logits", std::to_string(classes) + " classes", std::to_string(values.size(1)));
+    throw ShapeError(kMetricWhere,
+                     "logits",
+                     std::to_string(classes) + " classes",
+                     std::to_string(values.size(1)));
   }
   if (values.isnan().any().item<bool>()) {
-    throw UsageError(kWhere, "logits", "numbers", "NaN");
+    throw UsageError(kMetricWhere, "logits", "numbers", "NaN");
   }
   // [N] pairs as positions in the flat matrix.
   const auto pairs = (indices * classes + values.argmax(1)).cpu();
@@ -143,7 +145,8 @@ void ConfusionMatrix::set_rows(const torch::Tensor& rows) {
   const auto entries = checked_rows(rows, 3).to(torch::kInt64);
   const auto pairs = entries.narrow(1, 0, 2);
   if (entries.lt(0).any().item<bool>() || pairs.ge(classes).any().item<bool>()) {
-    throw ShapeError(kWhere, "rows", "labels, predictions and counts", "numbers out of range");
+    throw ShapeError(
+        kMetricWhere, "rows", "labels, predictions and counts", "numbers out of range");
   }
   const auto positions = pairs.select(1, 0) * classes + pairs.select(1, 1);
   auto matrix = at::zeros({classes * classes}, torch::kInt64);
@@ -163,7 +166,7 @@ void EndPointError::add(const torch::Tensor& flow,
                         const torch::Tensor& target,
                         const torch::Tensor& valid) {
   const torch::NoGradGuard no_grad;
-  const auto pair = valid_flow(flow, target, valid, kWhere);
+  const auto pair = valid_flow(flow, target, valid, kMetricWhere);
   const auto distance = pair.distance().to(torch::kFloat64);
   const auto length = at::linalg_vector_norm(pair.target, 2, {-1});
   sum_ += distance.sum().item<double>();

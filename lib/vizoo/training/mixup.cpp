@@ -10,16 +10,16 @@
 namespace vizoo {
 namespace {
 
-void check_range(double value, const char* name, bool valid, const char* expected) {
+void check_mixup_range(double value, const char* name, bool valid, const char* expected) {
   if (!valid) throw UsageError("mixup", name, expected, std::to_string(value));
 }
 
-void check_options(const MixupOptions& options) {
+void check_mixup(const MixupOptions& options) {
   const auto check_alpha = [](double value, const char* name) {
-    check_range(value, name, value >= 0.0 && std::isfinite(value), "a number of at least 0");
+    check_mixup_range(value, name, value >= 0.0 && std::isfinite(value), "a number of at least 0");
   };
   const auto check_probability = [](double value, const char* name) {
-    check_range(value, name, value >= 0.0 && value <= 1.0, "a number from 0 to 1");
+    check_mixup_range(value, name, value >= 0.0 && value <= 1.0, "a number from 0 to 1");
   };
   check_alpha(options.mixup_alpha(), "mixup_alpha");
   check_alpha(options.cutmix_alpha(), "cutmix_alpha");
@@ -69,7 +69,7 @@ double cutmix(torch::Tensor& images, double lambda, RandomStream& random) {
 }  // namespace
 
 torch::Tensor soft_labels(const torch::Tensor& labels, int64_t num_classes, double smoothing) {
-  check_range(
+  check_mixup_range(
       smoothing, "label_smoothing", smoothing >= 0.0 && smoothing < 1.0, "from 0 to less than 1");
   if (num_classes < 1) {
     throw UsageError("mixup", "num_classes", "at least 1", std::to_string(num_classes));
@@ -98,7 +98,7 @@ Batch mixup(const Batch& batch,
             int64_t num_classes,
             const MixupOptions& options,
             RandomStream random) {
-  check_options(options);
+  check_mixup(options);
   if (batch.size == 0) return batch;
   torch::Tensor images = images_of(batch, options.argument());
   const torch::Tensor labels = soft_labels(batch.labels, num_classes, options.label_smoothing());

@@ -9,22 +9,23 @@
 namespace vizoo {
 namespace {
 
-constexpr std::size_t kMaxListed = 5;
+constexpr std::size_t kMaxListedEntries = 5;
 
 // Problems of one kind: "missing: a, b, 7 more".
-class Listing {
+class StateListing {
  public:
-  explicit Listing(const char* title) : title_(title) {}
+  explicit StateListing(const char* title) : title_(title) {}
 
   void add(const std::string& item) {
     ++count_;
-    if (count_ <= kMaxListed) text_ += (count_ == 1 ? " " : ", ") + printable(item);
+    if (count_ <= kMaxListedEntries) text_ += (count_ == 1 ? " " : ", ") + printable(item);
   }
 
   void append_to(std::string& message) const {
     if (count_ == 0) return;
     message += (message.empty() ? "" : "; ") + title_ + ":" + text_;
-    if (count_ > kMaxListed) message += ", " + std::to_string(count_ - kMaxListed) + " more";
+    if (count_ > kMaxListedEntries)
+      message += ", " + std::to_string(count_ - kMaxListedEntries) + " more";
   }
 
  private:
@@ -44,10 +45,10 @@ bool fits(const torch::Tensor& given, const torch::Tensor& wanted) {
 void copy_named_state(const NamedTensors& given,
                       const NamedTensors& state,
                       const std::string& subject) {
-  Listing missing("missing");
-  Listing left_over("left over");
-  Listing repeated("there twice");
-  Listing unfit("of another shape or kind");
+  StateListing missing("missing");
+  StateListing left_over("left over");
+  StateListing repeated("there twice");
+  StateListing unfit("of another shape or kind");
 
   std::map<std::string, torch::Tensor> sources;
   for (const auto& [name, tensor] : given) {

@@ -5,59 +5,57 @@
 #include <limits>
 #include <map>
 #include <set>
-#include <sstream>
 #include <tuple>
 
 #include "vizoo/core/error.h"
 #include "vizoo/nn/pretrained_model.h"
 #include "vizoo/training/named_state.h"
+#include "vizoo/training/option_checks.h"
 
 namespace vizoo {
 namespace {
 
-constexpr const char* kWhere = "optimizer";
-
-template <class Value>
-void expect(bool fits, const std::string& subject, const char* expected, Value got) {
-  if (fits) return;
-  std::ostringstream text;
-  text << got;
-  throw UsageError(kWhere, subject, expected, text.str());
-}
+constexpr const char* kOptimizerWhere = "optimizer";
 
 void check_groups(const std::vector<ParameterGroup>& groups) {
   std::set<std::string> names;
   std::set<const c10::TensorImpl*> tensors;
   for (const auto& group : groups) {
-    expect(group.names.size() == group.parameters.size(),
-           "groups",
-           "a name for each parameter",
-           group.names.size());
-    expect(group.learning_rate_scale >= 0 && std::isfinite(group.learning_rate_scale),
-           "learning_rate_scale",
-           "a number of at least 0",
-           group.learning_rate_scale);
-    expect(group.weight_decay >= 0 && std::isfinite(group.weight_decay),
-           "weight_decay",
-           "a number of at least 0",
-           group.weight_decay);
+    expect_option(group.names.size() == group.parameters.size(),
+                  kOptimizerWhere,
+                  "groups",
+                  "a name for each parameter",
+                  group.names.size());
+    expect_option(group.learning_rate_scale >= 0 && std::isfinite(group.learning_rate_scale),
+                  kOptimizerWhere,
+                  "learning_rate_scale",
+                  "a number of at least 0",
+                  group.learning_rate_scale);
+    expect_option(group.weight_decay >= 0 && std::isfinite(group.weight_decay),
+                  kOptimizerWhere,
+                  "weight_decay",
+                  "a number of at least 0",
+                  group.weight_decay);
     for (std::size_t i = 0; i < group.names.size(); ++i) {
       const auto& tensor = group.parameters[i];
       // The fused kernels walk through memory, whatever the strides.
       if (!tensor.defined() || !tensor.is_floating_point() ||
           !tensor.is_non_overlapping_and_dense()) {
-        throw ShapeError(kWhere,
+        throw ShapeError(kOptimizerWhere,
                          printable(group.names[i]),
                          "a dense floating-point tensor",
                          tensor.defined() ? describe_tensor(tensor) : "none");
       }
       const bool fresh = names.insert(group.names[i]).second &&
                          tensors.insert(tensor.unsafeGetTensorImpl()).second;
-      expect(
-          fresh, printable(group.names[i]), "each parameter once", "another of its name or memory");
+      expect_option(fresh,
+                    kOptimizerWhere,
+                    printable(group.names[i]),
+                    "each parameter once",
+                    "another of its name or memory");
     }
   }
-  expect(!names.empty(), "groups", "at least one parameter", "none");
+  expect_option(!names.empty(), kOptimizerWhere, "groups", "at least one parameter", "none");
 }
 
 // In the memory layout of the parameter, as the fused kernels need it: what autograd makes has it,
@@ -66,7 +64,7 @@ torch::Tensor matching_gradient(const torch::Tensor& parameter, const std::strin
   const auto gradient = parameter.grad();
   if (gradient.sizes() != parameter.sizes() || gradient.scalar_type() != parameter.scalar_type() ||
       gradient.device() != parameter.device() || gradient.layout() != torch::kStrided) {
-    throw ShapeError(kWhere,
+    throw ShapeError(kOptimizerWhere,
                      "gradient of " + printable(name),
                      describe_tensor(parameter) + " on " + parameter.device().str(),
                      describe_tensor(gradient) + " on " + gradient.device().str());
@@ -186,22 +184,27 @@ class Sgd : public Optimizer {
   std::vector<torch::Tensor> momenta_;
 };
 
-void check_options(const OptimizerOptions& options) {
+void check_optimizer_options(const OptimizerOptions& options) {
   const auto is_rate = [](double value) { return value >= 0 && value < 1; };
-  expect(is_rate(options.beta1()), "beta1", "at least 0, below 1", options.beta1());
-  expect(is_rate(options.beta2()), "beta2", "at least 0, below 1", options.beta2());
-  expect(options.epsilon() >= 0 && std::isfinite(options.epsilon()),
-         "epsilon",
-         "a number of at least 0",
-         options.epsilon());
-  expect(options.momentum() >= 0 && std::isfinite(options.momentum()),
-         "momentum",
-         "a number of at least 0",
-         options.momentum());
-  expect(!options.nesterov() || options.momentum() > 0,
-         "nesterov",
-         "a momentum above 0",
-         options.momentum());
+  expect_option(
+      is_rate(options.beta1()), kOptimizerWhere, "beta1", "at least 0, below 1", options.beta1());
+  expect_option(
+      is_rate(options.beta2()), kOptimizerWhere, "beta2", "at least 0, below 1", options.beta2());
+  expect_option(options.epsilon() >= 0 && std::isfinite(options.epsilon()),
+                kOptimizerWhere,
+                "epsilon",
+                "a number of at least 0",
+                options.epsilon());
+  expect_option(options.momentum() >= 0 && std::isfinite(options.momentum()),
+                kOptimizerWhere,
+                "momentum",
+                "a number of at least 0",
+                options.momentum());
+  expect_option(!options.nesterov() || options.momentum() > 0,
+                kOptimizerWhere,
+                "nesterov",
+                "a momentum above 0",
+                options.momentum());
 }
 
 std::vector<torch::Tensor> gradients_of(const std::vector<torch::Tensor>& parameters) {
@@ -234,10 +237,11 @@ double gradient_norm(const std::vector<torch::Tensor>& gradients, double order) 
 Optimizer::Optimizer(std::vector<ParameterGroup> groups) : groups_(std::move(groups)) {}
 
 void Optimizer::step(double learning_rate) {
-  expect(learning_rate >= 0 && std::isfinite(learning_rate),
-         "learning_rate",
-         "a number of at least 0",
-         learning_rate);
+  expect_option(learning_rate >= 0 && std::isfinite(learning_rate),
+                kOptimizerWhere,
+                "learning_rate",
+                "a number of at least 0",
+                learning_rate);
   const torch::NoGradGuard no_grad;
   // Group, device and type: what one call of a fused kernel takes.
   std::map<std::tuple<std::size_t, std::string, torch::ScalarType>, Update> updates;
@@ -278,7 +282,7 @@ std::vector<torch::Tensor> Optimizer::parameters() const {
 
 std::unique_ptr<Optimizer> make_optimizer(std::vector<ParameterGroup> groups,
                                           const OptimizerOptions& options) {
-  check_options(options);
+  check_optimizer_options(options);
   check_groups(groups);
   if (options.type() == OptimizerType::sgd) {
     return std::make_unique<Sgd>(std::move(groups), options);
@@ -287,7 +291,7 @@ std::unique_ptr<Optimizer> make_optimizer(std::vector<ParameterGroup> groups,
 }
 
 double clip_gradient_norm(const std::vector<torch::Tensor>& parameters, double max_norm) {
-  expect(max_norm >= 0, "max_norm", "a number of at least 0", max_norm);
+  expect_option(max_norm >= 0, kOptimizerWhere, "max_norm", "a number of at least 0", max_norm);
   const torch::NoGradGuard no_grad;
   const auto gradients = gradients_of(parameters);
   const double norm = gradient_norm(gradients, 2.0);

@@ -5,15 +5,15 @@
 #include <iterator>
 #include <optional>
 #include <set>
-#include <sstream>
 #include <tuple>
 
 #include "vizoo/core/error.h"
+#include "vizoo/training/option_checks.h"
 
 namespace vizoo {
 namespace {
 
-constexpr const char* kWhere = "training";
+constexpr const char* kGroupsWhere = "training";
 
 using Parts = std::vector<std::string>;
 
@@ -135,35 +135,30 @@ std::optional<Place> place_of(const std::string& name) {
   return std::nullopt;
 }
 
-template <class Value>
-void expect(bool fits, const char* subject, const char* expected, Value got) {
-  if (fits) return;
-  std::ostringstream text;
-  text << got;
-  throw UsageError(kWhere, subject, expected, text.str());
-}
-
-void check(const ParameterGroupOptions& options) {
-  expect(options.weight_decay() >= 0 && std::isfinite(options.weight_decay()),
-         "weight_decay",
-         "a number of at least 0",
-         options.weight_decay());
-  expect(options.layer_decay() > 0 && options.layer_decay() <= 1,
-         "layer_decay",
-         "a number above 0, at most 1",
-         options.layer_decay());
+void check_group_options(const ParameterGroupOptions& options) {
+  expect_option(options.weight_decay() >= 0 && std::isfinite(options.weight_decay()),
+                kGroupsWhere,
+                "weight_decay",
+                "a number of at least 0",
+                options.weight_decay());
+  expect_option(options.layer_decay() > 0 && options.layer_decay() <= 1,
+                kGroupsWhere,
+                "layer_decay",
+                "a number above 0, at most 1",
+                options.layer_decay());
   for (const auto& entry : options.learning_rate_scales()) {
-    expect(entry.scale >= 0 && std::isfinite(entry.scale),
-           "learning_rate_scales",
-           "numbers of at least 0",
-           entry.scale);
+    expect_option(entry.scale >= 0 && std::isfinite(entry.scale),
+                  kGroupsWhere,
+                  "learning_rate_scales",
+                  "numbers of at least 0",
+                  entry.scale);
   }
 }
 
 [[noreturn]] void fail_unmatched(const PretrainedModelImpl& model,
                                  const char* subject,
                                  const std::string& pattern) {
-  throw UsageError(kWhere,
+  throw UsageError(kGroupsWhere,
                    subject,
                    "patterns of parameter names of " + model.class_name(),
                    quote(pattern),
@@ -190,7 +185,7 @@ void freeze(const PretrainedModelImpl& model, const ParameterGroupOptions& optio
     frozen[i] = frozen[i] || !head;
   }
   if (options.linear_probe() && !has_head) {
-    throw UsageError(kWhere, "linear_probe", "a model with a head", model.class_name());
+    throw UsageError(kGroupsWhere, "linear_probe", "a model with a head", model.class_name());
   }
   bool trains = false;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
@@ -198,7 +193,7 @@ void freeze(const PretrainedModelImpl& model, const ParameterGroupOptions& optio
   }
   if (!trains) {
     throw UsageError(
-        kWhere, "parameters", "at least one to train", "none of " + model.class_name());
+        kGroupsWhere, "parameters", "at least one to train", "none of " + model.class_name());
   }
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     if (frozen[i]) parameters[i].value().requires_grad_(false);
@@ -279,7 +274,7 @@ bool is_head(const PretrainedModelImpl& model, const std::string& name) {
 
 std::vector<ParameterGroup> parameter_groups(const PretrainedModelImpl& model,
                                              const ParameterGroupOptions& options) {
-  check(options);
+  check_group_options(options);
   const auto parameters = model.named_parameters();
   std::vector<std::string> names;
   for (const auto& parameter : parameters) names.push_back(parameter.key());

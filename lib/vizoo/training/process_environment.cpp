@@ -16,10 +16,10 @@ namespace {
 constexpr int kMaxProcesses = 65536;
 constexpr int kMaxPort = 65535;
 
-[[noreturn]] void refuse(const std::string& variable,
-                         const std::string& expected,
-                         const std::string& got,
-                         const std::string& hint = {}) {
+[[noreturn]] void refuse_variable(const std::string& variable,
+                                  const std::string& expected,
+                                  const std::string& got,
+                                  const std::string& hint = {}) {
   throw UsageError("environment", variable, expected, got, hint);
 }
 
@@ -43,9 +43,10 @@ class Variables {
     const char* end = value->data() + value->size();
     const auto [stop, problem] = std::from_chars(value->data(), end, parsed);
     if (problem != std::errc() || stop != end || parsed < least || parsed > most) {
-      refuse(name,
-             "a whole number from " + std::to_string(least) + " to " + std::to_string(most),
-             quote(*value));
+      refuse_variable(
+          name,
+          "a whole number from " + std::to_string(least) + " to " + std::to_string(most),
+          quote(*value));
     }
     return parsed;
   }
@@ -61,7 +62,7 @@ class Variables {
 
   int required(const std::string& name, int least, int most, const std::string& beside) const {
     const auto value = number(name, least, most);
-    if (!value) refuse(name, "a value beside " + beside, "none");
+    if (!value) refuse_variable(name, "a value beside " + beside, "none");
     return *value;
   }
 
@@ -79,14 +80,15 @@ struct Names {
 
 void check_below(const std::string& name, int value, const std::string& limit_name, int limit) {
   if (value >= limit) {
-    refuse(
+    refuse_variable(
         name, "a rank below " + limit_name + " = " + std::to_string(limit), std::to_string(value));
   }
 }
 
 void check_at_most(const std::string& name, int value, const std::string& limit_name, int limit) {
   if (value > limit) {
-    refuse(name, "at most " + limit_name + " = " + std::to_string(limit), std::to_string(value));
+    refuse_variable(
+        name, "at most " + limit_name + " = " + std::to_string(limit), std::to_string(value));
   }
 }
 
@@ -112,11 +114,11 @@ void read_master(const Variables& variables, ProcessEnvironment& environment) {
   if (const auto address = variables.text("MASTER_ADDR")) {
     environment.master_address = *address;
   } else if (environment.local_world_size < environment.world_size) {
-    refuse("MASTER_ADDR",
-           "the address of rank 0, since this machine has " +
-               std::to_string(environment.local_world_size) + " of " +
-               std::to_string(environment.world_size) + " processes",
-           "none");
+    refuse_variable("MASTER_ADDR",
+                    "the address of rank 0, since this machine has " +
+                        std::to_string(environment.local_world_size) + " of " +
+                        std::to_string(environment.world_size) + " processes",
+                    "none");
   }
   environment.master_port =
       variables.number("MASTER_PORT", 1, kMaxPort).value_or(environment.master_port);
@@ -128,7 +130,7 @@ ProcessEnvironment read_torchrun(const Variables& variables) {
   read_master(variables, environment);
   if (const auto agent = variables.text("TORCHELASTIC_USE_AGENT_STORE")) {
     if (*agent != "True" && *agent != "False") {
-      refuse("TORCHELASTIC_USE_AGENT_STORE", "True or False", quote(*agent));
+      refuse_variable("TORCHELASTIC_USE_AGENT_STORE", "True or False", quote(*agent));
     }
     environment.store_is_hosted = *agent == "True";
   }
@@ -143,10 +145,10 @@ void check_against(const Variables& variables, const ProcessEnvironment& environ
   const auto check = [&](const std::string& slurm, int value, const std::string& other) {
     const auto said = variables.number(other, 0, kMaxProcesses);
     if (said && *said != value) {
-      refuse(slurm,
-             std::to_string(*said) + ", as " + other + " says",
-             std::to_string(value),
-             "With mpirun in a SLURM job, start env -u SLURM_PROCID COMMAND");
+      refuse_variable(slurm,
+                      std::to_string(*said) + ", as " + other + " says",
+                      std::to_string(value),
+                      "With mpirun in a SLURM job, start env -u SLURM_PROCID COMMAND");
     }
   };
   check("SLURM_PROCID", environment.rank, "OMPI_COMM_WORLD_RANK");
@@ -179,7 +181,7 @@ ProcessEnvironment read_slurm(const Variables& variables) {
   environment.rank = variables.required("SLURM_PROCID", 0, kMaxProcesses - 1, "SLURM_NTASKS");
   const auto world_size =
       variables.number("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", 1, kMaxProcesses);
-  if (!world_size) refuse("SLURM_NTASKS", "a value beside SLURM_PROCID", "none");
+  if (!world_size) refuse_variable("SLURM_NTASKS", "a value beside SLURM_PROCID", "none");
   environment.world_size = *world_size;
   check_below("SLURM_PROCID", environment.rank, "SLURM_NTASKS", environment.world_size);
   check_against(variables, environment);
@@ -207,7 +209,7 @@ ProcessEnvironment read_slurm(const Variables& variables) {
   } else if (hosts.size() > 1) {
     environment.master_address = hosts.front();
   } else if (hosts.empty() && environment.local_world_size < environment.world_size) {
-    refuse("SLURM_JOB_NODELIST", "the machines of the job", "none", "Set MASTER_ADDR");
+    refuse_variable("SLURM_JOB_NODELIST", "the machines of the job", "none", "Set MASTER_ADDR");
   }
   if (const auto job = variables.number("SLURM_JOB_ID", 0, INT32_MAX)) {
     environment.job = std::to_string(*job);

@@ -26,7 +26,7 @@ std::vector<std::pair<std::string, at::Generator>> default_generators() {
   return generators;
 }
 
-torch::Tensor state_of(at::Generator& generator) {
+torch::Tensor generator_state(at::Generator& generator) {
   const std::lock_guard<std::mutex> lock(generator.mutex());
   return generator.get_state();
 }
@@ -36,23 +36,25 @@ void set_state(at::Generator& generator, const torch::Tensor& state) {
   generator.set_state(state);
 }
 
-[[noreturn]] void fail(const std::string& name, const std::string& expected, std::string_view got) {
+[[noreturn]] void fail_state(const std::string& name,
+                             const std::string& expected,
+                             std::string_view got) {
   throw CheckpointError("checkpoint", "random state " + name, expected, got);
 }
 
 void check_state(const std::string& name, const torch::Tensor& state, at::Generator& generator) {
-  const auto bytes = state_of(generator).numel();
+  const auto bytes = generator_state(generator).numel();
   const auto expected = std::to_string(bytes) + " values of uint8";
   if (state.scalar_type() != torch::kUInt8 || state.dim() != 1 || state.numel() != bytes) {
-    fail(name,
-         expected,
-         std::to_string(state.numel()) + " of " + c10::toString(state.scalar_type()));
+    fail_state(name,
+               expected,
+               std::to_string(state.numel()) + " of " + c10::toString(state.scalar_type()));
   }
   auto trial = generator.clone();  // the generator alone knows whether the values make sense
   try {
     set_state(trial, state);
   } catch (const c10::Error&) {
-    fail(name, "the state of a generator", "values that are none");
+    fail_state(name, "the state of a generator", "values that are none");
   }
 }
 
@@ -65,14 +67,14 @@ std::string random_state_file(int64_t rank) {
 NamedTensors capture_random_state() {
   NamedTensors states;
   for (auto& [name, generator] : default_generators()) {
-    states.emplace_back(name, state_of(generator));
+    states.emplace_back(name, generator_state(generator));
   }
   return states;
 }
 
 void restore_random_state(const NamedArguments& state) {
   auto generators = default_generators();
-  if (state.count("cpu") == 0) fail("cpu", "it", "none");
+  if (state.count("cpu") == 0) fail_state("cpu", "it", "none");
   std::vector<std::pair<at::Generator*, torch::Tensor>> changes;
   for (auto& [name, generator] : generators) {
     const auto found = state.find(name);

@@ -11,7 +11,7 @@
 namespace vizoo {
 namespace {
 
-[[noreturn]] void refuse(const char* subject, const std::string& expected, int64_t got) {
+[[noreturn]] void refuse_option(const char* subject, const std::string& expected, int64_t got) {
   throw UsageError("training", subject, expected, std::to_string(got));
 }
 
@@ -19,9 +19,9 @@ namespace {
 
 SampleRange even_part(const SampleRange& range, int64_t part, int64_t parts) {
   if (part < 0 || part >= parts) {
-    refuse("part", "0 to " + std::to_string(parts) + ", exclusive", part);
+    refuse_option("part", "0 to " + std::to_string(parts) + ", exclusive", part);
   }
-  if (range.size() < 0) refuse("range", "a size of at least 0", range.size());
+  if (range.size() < 0) refuse_option("range", "a size of at least 0", range.size());
   const int64_t least = range.size() / parts;
   const int64_t longer = range.size() % parts;
   const int64_t begin = range.begin + least * part + std::min(part, longer);
@@ -30,11 +30,12 @@ SampleRange even_part(const SampleRange& range, int64_t part, int64_t parts) {
 
 EpochSampler::EpochSampler(int64_t size, const EpochSamplerOptions& options)
     : size_(size), options_(options) {
-  if (size < 0) refuse("data set", "a size of at least 0", size);
-  if (options.batch() < 1) refuse("batch", "at least 1", options.batch());
-  if (options.world_size() < 1) refuse("world_size", "at least 1", options.world_size());
+  if (size < 0) refuse_option("data set", "a size of at least 0", size);
+  if (options.batch() < 1) refuse_option("batch", "at least 1", options.batch());
+  if (options.world_size() < 1) refuse_option("world_size", "at least 1", options.world_size());
   if (options.rank() < 0 || options.rank() >= options.world_size()) {
-    refuse("rank", "0 to " + std::to_string(options.world_size()) + ", exclusive", options.rank());
+    refuse_option(
+        "rank", "0 to " + std::to_string(options.world_size()) + ", exclusive", options.rank());
   }
 }
 
@@ -57,7 +58,7 @@ int64_t EpochSampler::steps(int64_t position) const {
 
 SampleRange EpochSampler::step(int64_t position) const {
   if (position < 0 || position > size_) {
-    refuse("position", "0 to " + std::to_string(size_), position);
+    refuse_option("position", "0 to " + std::to_string(size_), position);
   }
   return {position, position + std::min(options_.batch(), size_ - position)};
 }

@@ -2,44 +2,42 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 #include <string>
 
+#include "vizoo/core/constants.h"
 #include "vizoo/core/error.h"
+#include "vizoo/training/option_checks.h"
 
 namespace vizoo {
 namespace {
 
-constexpr double kPi = 3.14159265358979323846;
-
-template <class Value>
-void expect(bool fits, const char* subject, const std::string& expected, Value got) {
-  if (fits) return;
-  std::ostringstream text;
-  text << got;
-  throw UsageError("schedule", subject, expected, text.str());
-}
-
-void check(const ScheduleOptions& options, int64_t step) {
+constexpr const char* kScheduleWhere = "schedule";
+void check_schedule(const ScheduleOptions& options, int64_t step) {
   const auto rate = options.learning_rate();
   const auto minimal = options.minimal_learning_rate();
-  expect(std::isfinite(rate) && rate >= 0, "learning_rate", "a number of at least 0", rate);
-  expect(minimal >= 0 && minimal <= rate,
-         "minimal_learning_rate",
-         "a number from 0 to learning_rate",
-         minimal);
-  expect(options.steps() >= 1, "steps", "at least 1", options.steps());
-  expect(options.warmup_steps() >= 0 && options.warmup_steps() <= options.steps(),
-         "warmup_steps",
-         "0 to " + std::to_string(options.steps()) + ", the steps in all",
-         options.warmup_steps());
-  expect(step >= 0, "step", "at least 0", step);
+  expect_option(std::isfinite(rate) && rate >= 0,
+                kScheduleWhere,
+                "learning_rate",
+                "a number of at least 0",
+                rate);
+  expect_option(minimal >= 0 && minimal <= rate,
+                kScheduleWhere,
+                "minimal_learning_rate",
+                "a number from 0 to learning_rate",
+                minimal);
+  expect_option(options.steps() >= 1, kScheduleWhere, "steps", "at least 1", options.steps());
+  expect_option(options.warmup_steps() >= 0 && options.warmup_steps() <= options.steps(),
+                kScheduleWhere,
+                "warmup_steps",
+                "0 to " + std::to_string(options.steps()) + ", the steps in all",
+                options.warmup_steps());
+  expect_option(step >= 0, kScheduleWhere, "step", "at least 0", step);
 }
 
 }  // namespace
 
 double scheduled_learning_rate(const ScheduleOptions& options, int64_t step) {
-  check(options, step);
+  check_schedule(options, step);
   const auto rate = options.learning_rate();
   const auto warmup = options.warmup_steps();
   if (step < warmup) return rate * (static_cast<double>(step) / static_cast<double>(warmup));

@@ -17,7 +17,7 @@
 namespace vizoo {
 namespace {
 
-struct Entry {
+struct ImageProcessorEntry {
   std::string_view family;  // class name without its suffix
   std::vector<std::string_view> model_types;
   std::vector<std::string> (*attributes)();
@@ -25,7 +25,8 @@ struct Entry {
 };
 
 template <class Processor, class Config>
-Entry entry(std::string_view family, std::vector<std::string_view> model_types) {
+ImageProcessorEntry image_processor_entry(std::string_view family,
+                                          std::vector<std::string_view> model_types) {
   return {family,
           std::move(model_types),
           &detail::field_names<Config>,
@@ -35,15 +36,18 @@ Entry entry(std::string_view family, std::vector<std::string_view> model_types) 
 }
 
 // The only place that names every image processor.
-const std::vector<Entry>& entries() {
-  static const std::vector<Entry> table = {
-      entry<ConvNextImageProcessor, ConvNextImageProcessorConfig>("ConvNext", {"convnext"}),
-      entry<ViTImageProcessor, ViTImageProcessorConfig>("ViT", {"nat", "dinat"}),
-      entry<PoolFormerImageProcessor, PoolFormerImageProcessorConfig>("PoolFormer", {"poolformer"}),
-      entry<LevitImageProcessor, LevitImageProcessorConfig>("Levit", {"levit"}),
-      entry<BitImageProcessor, BitImageProcessorConfig>("Bit", {"dinov2"}),
-      entry<Owlv2ImageProcessor, Owlv2ImageProcessorConfig>("Owlv2", {"owlv2"}),
-      entry<PerceiverImageProcessor, PerceiverImageProcessorConfig>("Perceiver", {"perceiver"}),
+const std::vector<ImageProcessorEntry>& image_processor_entries() {
+  static const std::vector<ImageProcessorEntry> table = {
+      image_processor_entry<ConvNextImageProcessor, ConvNextImageProcessorConfig>("ConvNext",
+                                                                                  {"convnext"}),
+      image_processor_entry<ViTImageProcessor, ViTImageProcessorConfig>("ViT", {"nat", "dinat"}),
+      image_processor_entry<PoolFormerImageProcessor, PoolFormerImageProcessorConfig>(
+          "PoolFormer", {"poolformer"}),
+      image_processor_entry<LevitImageProcessor, LevitImageProcessorConfig>("Levit", {"levit"}),
+      image_processor_entry<BitImageProcessor, BitImageProcessorConfig>("Bit", {"dinov2"}),
+      image_processor_entry<Owlv2ImageProcessor, Owlv2ImageProcessorConfig>("Owlv2", {"owlv2"}),
+      image_processor_entry<PerceiverImageProcessor, PerceiverImageProcessorConfig>("Perceiver",
+                                                                                    {"perceiver"}),
   };
   return table;
 }
@@ -58,21 +62,21 @@ std::optional<std::string_view> family_of(std::string_view type) {
   return std::nullopt;
 }
 
-const Entry& entry_of_type(const std::string& type, const std::string& subject) {
+const ImageProcessorEntry& entry_of_type(const std::string& type, const std::string& subject) {
   const auto family = family_of(type);
-  for (const Entry& candidate : entries()) {
+  for (const ImageProcessorEntry& candidate : image_processor_entries()) {
     if (family == candidate.family) return candidate;
   }
   throw ConfigError(
       "processor", subject, "one of " + detail::join_names(image_processor_types()), quote(type));
 }
 
-const Entry& entry_of_model(const std::filesystem::path& config_path) {
+const ImageProcessorEntry& entry_of_model(const std::filesystem::path& config_path) {
   const std::string source = printable(config_path.string());
   const Json config = detail::as_processor_error([&] { return read_json_file(config_path); });
   const Json type = config.is_object() ? config.value("model_type", Json()) : Json();
   std::vector<std::string> known;
-  for (const Entry& candidate : entries()) {
+  for (const ImageProcessorEntry& candidate : image_processor_entries()) {
     for (const std::string_view model_type : candidate.model_types) {
       if (type == model_type) return candidate;
       known.emplace_back(model_type);
@@ -84,9 +88,9 @@ const Entry& entry_of_model(const std::filesystem::path& config_path) {
                     describe_json(type));
 }
 
-const Entry& entry_of_file(const Json& json,
-                           const std::string& source,
-                           const std::filesystem::path& directory) {
+const ImageProcessorEntry& entry_of_file(const Json& json,
+                                         const std::string& source,
+                                         const std::filesystem::path& directory) {
   for (const char* key : {"image_processor_type", "feature_extractor_type"}) {
     const auto found = json.find(key);
     if (found == json.end() || found->is_null()) continue;
@@ -123,7 +127,7 @@ LoadedFile load_file(const std::filesystem::path& path) {
 
 void apply_overrides(Json& json,
                      const std::map<std::string, std::string>& overrides,
-                     const Entry& entry,
+                     const ImageProcessorEntry& entry,
                      const std::string& source) {
   const std::vector<std::string> names = entry.attributes();
   for (const auto& [key, text] : overrides) {
@@ -146,7 +150,7 @@ std::unique_ptr<ImageProcessor> AutoImageProcessor::from_pretrained(
     if (!file.json.is_object()) {
       throw ConfigError("processor", file.source, "a JSON object", describe_json(file.json));
     }
-    const Entry& entry = entry_of_file(file.json, file.source, file.directory);
+    const ImageProcessorEntry& entry = entry_of_file(file.json, file.source, file.directory);
     apply_overrides(file.json, options.overrides(), entry, file.source);
     auto processor = entry.load(file.json.dump(), file.source);
     processor->backend = options.backend();
@@ -157,7 +161,7 @@ std::unique_ptr<ImageProcessor> AutoImageProcessor::from_pretrained(
 
 std::vector<std::string> image_processor_types() {
   std::vector<std::string> names;
-  for (const Entry& candidate : entries()) {
+  for (const ImageProcessorEntry& candidate : image_processor_entries()) {
     names.push_back(std::string(candidate.family) + "ImageProcessor");
   }
   return names;

@@ -11,7 +11,7 @@
 namespace vizoo::detail {
 namespace {
 
-std::string size_text(const ImageSize& size) {
+std::string image_size_text(const ImageSize& size) {
   return std::to_string(size.height) + " x " + std::to_string(size.width);
 }
 
@@ -60,8 +60,8 @@ std::optional<ImageSize> padded_size(const std::vector<WorkImage>& images,
   if (largest.height > target.height || largest.width > target.width) {
     throw ConfigError("processor",
                       "/pad_size",
-                      "at least " + size_text(largest) + ", the size of the images",
-                      size_text(target));
+                      "at least " + image_size_text(largest) + ", the size of the images",
+                      image_size_text(target));
   }
   return target;
 }
@@ -124,7 +124,7 @@ BatchFeature empty_batch(const std::vector<ImageForm>& forms, const PreprocessOp
     throw ShapeError("processor",
                      "images",
                      "images of one size after processing",
-                     size_text({shape[axis], shape[axis + 1]}) + " and others",
+                     image_size_text({shape[axis], shape[axis + 1]}) + " and others",
                      "Resize them, or ask for a list");
   }
   BatchFeature feature;

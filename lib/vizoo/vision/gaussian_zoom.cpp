@@ -31,7 +31,7 @@ double pairwise_sum(const double* values, int64_t count) {
   return sum;
 }
 
-int64_t mirror(int64_t index, int64_t size) {
+int64_t mirrored_index(int64_t index, int64_t size) {
   if (size == 1) return 0;
   const int64_t period = 2 * size - 2;
   index = std::abs(index) % period;
@@ -156,7 +156,8 @@ class FilteredRows {
     pairs_.clear();
     for (int64_t j = row_radius_; j > 0; --j) {
       const int64_t height = geometry_.canvas.height;
-      pairs_.push_back({canvas_row(mirror(y - j, height)), canvas_row(mirror(y + j, height))});
+      pairs_.push_back(
+          {canvas_row(mirrored_index(y - j, height)), canvas_row(mirrored_index(y + j, height))});
     }
     const double centre_weight = row_weights_.back();
     for (int64_t begin = 0; begin < values(); begin += kChunk) {
@@ -184,8 +185,8 @@ class FilteredRows {
     const int64_t margin = column_radius_ * channels;
     std::copy_n(filtered_.data(), values(), line_.data() + margin);
     for (int64_t j = 1; j <= column_radius_; ++j) {
-      const int64_t left = std::min(mirror(-j, width), columns_ - 1);
-      const int64_t right = std::min(mirror(columns_ - 1 + j, width), columns_ - 1);
+      const int64_t left = std::min(mirrored_index(-j, width), columns_ - 1);
+      const int64_t right = std::min(mirrored_index(columns_ - 1 + j, width), columns_ - 1);
       for (int64_t c = 0; c < channels; ++c) {
         line_[margin - j * channels + c] = filtered_[left * channels + c];
         line_[margin + values() + (j - 1) * channels + c] = filtered_[right * channels + c];
@@ -319,7 +320,8 @@ std::vector<ZoomSample> zoom_samples(int64_t in_size, int64_t out_size) {
     const double whole = std::floor(coordinate);
     const double weight = 1.0 - (coordinate - whole);
     const auto first = static_cast<int64_t>(whole);
-    samples[static_cast<size_t>(k)] = {first, mirror(first + 1, in_size), weight, 1.0 - weight};
+    samples[static_cast<size_t>(k)] = {
+        first, mirrored_index(first + 1, in_size), weight, 1.0 - weight};
   }
   return samples;
 }

@@ -83,7 +83,7 @@ std::string_view other_format(std::string_view bytes) {
   return "something else";
 }
 
-DecodedImage decode(const ImageFile& file, const ImageDecodeOptions& options) {
+DecodedImage decode_image(const ImageFile& file, const ImageDecodeOptions& options) {
   const std::string_view bytes = file.bytes;
   if (bytes.empty()) detail::fail(file, "an image", "an empty file");
   if (starts_with(bytes, "\xFF\xD8")) return detail::decode_jpeg(file, options);
@@ -147,7 +147,7 @@ cv::Mat decode_image(std::string_view bytes,
                      const ImageDecodeOptions& options) {
   const ImageFile file{bytes, printable(name)};
   try {
-    const DecodedImage decoded = decode(file, options);
+    const DecodedImage decoded = decode_image(file, options);
     return options.apply_exif_orientation ? upright(decoded.pixels, decoded.orientation)
                                           : decoded.pixels;
   } catch (const cv::Exception& error) {

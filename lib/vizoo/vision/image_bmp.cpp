@@ -13,7 +13,7 @@ constexpr size_t kFileHeaderBytes = 14;
 constexpr uint32_t kOldHeaderBytes = 12;
 constexpr uint32_t kBitFields = 3;
 
-struct Layout {
+struct BmpLayout {
   uint64_t data_offset = 0;
   uint32_t header_bytes = 0;
   int64_t width = 0;
@@ -25,9 +25,9 @@ struct Layout {
   std::array<std::array<uint8_t, 3>, 256> palette{};
 };
 
-Layout read_layout(const ImageFile& file, const ImageDecodeOptions& options) {
+BmpLayout read_layout(const ImageFile& file, const ImageDecodeOptions& options) {
   ByteReader reader(file.bytes, /*little_endian=*/true);
-  Layout layout;
+  BmpLayout layout;
   layout.data_offset = reader.u32(10);
   layout.header_bytes = reader.u32(14);
   const bool old_header = layout.header_bytes == kOldHeaderBytes;
@@ -79,7 +79,7 @@ Layout read_layout(const ImageFile& file, const ImageDecodeOptions& options) {
 }
 
 // The field of a pixel under a mask, stretched to 0..255 and rounded down as in Pillow.
-uint8_t field(uint32_t pixel, uint32_t mask) {
+uint8_t pixel_field(uint32_t pixel, uint32_t mask) {
   if (mask == 0) return 0;
   while ((mask & 1) == 0) {
     mask >>= 1;
@@ -88,7 +88,7 @@ uint8_t field(uint32_t pixel, uint32_t mask) {
   return static_cast<uint8_t>(uint64_t{pixel & mask} * 255 / mask);
 }
 
-void read_row(const Layout& layout, const uint8_t* row, uint8_t* out) {
+void read_row(const BmpLayout& layout, const uint8_t* row, uint8_t* out) {
   for (int64_t x = 0; x < layout.width; ++x, out += 3) {
     if (layout.bits <= 8) {
       const int64_t per_byte = 8 / layout.bits;
@@ -100,14 +100,14 @@ void read_row(const Layout& layout, const uint8_t* row, uint8_t* out) {
     const int64_t bytes = layout.bits / 8;
     uint32_t pixel = 0;
     for (int64_t i = bytes - 1; i >= 0; --i) pixel = (pixel << 8) | row[x * bytes + i];
-    for (size_t c = 0; c < 3; ++c) out[c] = field(pixel, layout.masks[c]);
+    for (size_t c = 0; c < 3; ++c) out[c] = pixel_field(pixel, layout.masks[c]);
   }
 }
 
 }  // namespace
 
 DecodedImage decode_bmp(const ImageFile& file, const ImageDecodeOptions& options) {
-  const Layout layout = read_layout(file, options);
+  const BmpLayout layout = read_layout(file, options);
   DecodedImage decoded;
   decoded.pixels.create(static_cast<int>(layout.height), static_cast<int>(layout.width), CV_8UC3);
   const auto* data = reinterpret_cast<const uint8_t*>(file.bytes.data()) + layout.data_offset;

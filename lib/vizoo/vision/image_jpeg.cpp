@@ -23,7 +23,7 @@ namespace {
 // A progressive file can ask for any number of passes over all of its blocks.
 constexpr int kMaxScans = 200;
 
-struct ErrorState {
+struct JpegErrorState {
   jpeg_error_mgr base;
   std::jmp_buf jump;
   bool truncated;
@@ -31,12 +31,14 @@ struct ErrorState {
   char message[JMSG_LENGTH_MAX];
 };
 
-ErrorState& state_of(j_common_ptr info) { return *reinterpret_cast<ErrorState*>(info->err); }
+JpegErrorState& state_of(j_common_ptr info) {
+  return *reinterpret_cast<JpegErrorState*>(info->err);
+}
 
 [[noreturn]] void leave(j_common_ptr info) { std::longjmp(state_of(info).jump, 1); }
 
 void on_error(j_common_ptr info) {
-  ErrorState& state = state_of(info);
+  JpegErrorState& state = state_of(info);
   state.base.format_message(info, state.message);
   leave(info);
 }
@@ -44,7 +46,7 @@ void on_error(j_common_ptr info) {
 // Level -1 is a warning about damaged data. Decoding goes on as in Pillow, but not when the
 // entropy-coded data ran out: libjpeg would invent the rest.
 void on_message(j_common_ptr info, int level) {
-  ErrorState& state = state_of(info);
+  JpegErrorState& state = state_of(info);
   if (level < 0 && state.base.msg_code == JWRN_HIT_MARKER) {
     state.truncated = true;
     leave(info);
@@ -76,9 +78,9 @@ void on_progress(j_common_ptr common) {
 
 // Owns the decompressor. The members that call libjpeg set the jump target first and keep nothing
 // with a destructor on their stacks.
-class Reader {
+class JpegReader {
  public:
-  explicit Reader(const ImageFile& file) : file_(file) {
+  explicit JpegReader(const ImageFile& file) : file_(file) {
     info_.err = jpeg_std_error(&error_.base);
     error_.base.error_exit = on_error;
     error_.base.emit_message = on_message;
@@ -92,9 +94,9 @@ class Reader {
     source_.bytes_in_buffer = file.bytes.size();
     progress_.progress_monitor = on_progress;
   }
-  ~Reader() { jpeg_destroy_decompress(&info_); }
-  Reader(const Reader&) = delete;
-  Reader& operator=(const Reader&) = delete;
+  ~JpegReader() { jpeg_destroy_decompress(&info_); }
+  JpegReader(const JpegReader&) = delete;
+  JpegReader& operator=(const JpegReader&) = delete;
 
   void read_header(bool want_exif) {
     if (!try_header(want_exif)) report();
@@ -189,7 +191,7 @@ class Reader {
 
   const ImageFile& file_;
   jpeg_decompress_struct info_{};
-  ErrorState error_{};
+  JpegErrorState error_{};
   jpeg_source_mgr source_{};
   jpeg_progress_mgr progress_{};
 };
@@ -218,7 +220,7 @@ void check_header(const ImageFile& file,
   check_data_size(file, info);
 }
 
-cv::Mat whole_image(Reader& reader) {
+cv::Mat whole_image(JpegReader& reader) {
   const jpeg_decompress_struct& info = reader.info();
   const int width = static_cast<int>(info.image_width);
   cv::Mat pixels(static_cast<int>(info.image_height), width, CV_8UC3);
@@ -233,7 +235,7 @@ bool ends_with_marker(std::string_view bytes) {
   return bytes.size() >= 2 && bytes.substr(bytes.size() - 2) == "\xFF\xD9";
 }
 
-cv::Mat part_of_image(Reader& reader, const ImageRegion& region) {
+cv::Mat part_of_image(JpegReader& reader, const ImageRegion& region) {
   const jpeg_decompress_struct& info = reader.info();
   // Chroma is interpolated from its neighbours, which must be there to give the same bytes.
   const int64_t margin = int64_t{2} * info.max_h_samp_factor;
@@ -251,7 +253,7 @@ cv::Mat part_of_image(Reader& reader, const ImageRegion& region) {
 }  // namespace
 
 DecodedImage decode_jpeg(const ImageFile& file, const ImageDecodeOptions& options) {
-  Reader reader(file);
+  JpegReader reader(file);
   reader.read_header(options.apply_exif_orientation);
   check_header(file, reader.info(), options);
   DecodedImage decoded;
@@ -263,7 +265,7 @@ DecodedImage decode_jpeg(const ImageFile& file, const ImageDecodeOptions& option
 cv::Mat decode_jpeg_region(const ImageFile& file,
                            const RegionChooser& choose,
                            const ImageDecodeOptions& options) {
-  Reader reader(file);
+  JpegReader reader(file);
   reader.read_header(/*want_exif=*/false);
   const jpeg_decompress_struct& info = reader.info();
   check_header(file, info, options);

@@ -17,23 +17,23 @@ constexpr size_t kChunkOverhead = 12;  // length, type, checksum
 // Deflate cannot pack more than this into one byte (258 bytes in two bits).
 constexpr uint64_t kMaxDeflateRatio = 1032;
 
-struct ErrorState {
+struct PngErrorState {
   std::jmp_buf jump;
   std::string_view rest;
   bool truncated = false;
   char message[128] = {};
 };
 
-[[noreturn]] void on_error(png_structp png, png_const_charp message) {
-  auto& state = *static_cast<ErrorState*>(png_get_error_ptr(png));
+[[noreturn]] void on_png_error(png_structp png, png_const_charp message) {
+  auto& state = *static_cast<PngErrorState*>(png_get_error_ptr(png));
   std::strncpy(state.message, message, sizeof(state.message) - 1);
   std::longjmp(state.jump, 1);
 }
 
-void on_warning(png_structp, png_const_charp) {}
+void on_png_warning(png_structp, png_const_charp) {}
 
 void read_data(png_structp png, png_bytep target, size_t length) {
-  auto& state = *static_cast<ErrorState*>(png_get_io_ptr(png));
+  auto& state = *static_cast<PngErrorState*>(png_get_io_ptr(png));
   if (length > state.rest.size()) {
     state.truncated = true;
     png_error(png, "end of file");
@@ -69,20 +69,20 @@ Chunks walk_chunks(const ImageFile& file) {
 }
 
 // Owns libpng's structures; see the same class for JPEG.
-class Reader {
+class PngReader {
  public:
-  explicit Reader(const ImageFile& file) : file_(file) {
+  explicit PngReader(const ImageFile& file) : file_(file) {
     error_.rest = file.bytes;
-    png_ = png_create_read_struct(PNG_LIBPNG_VER_STRING, &error_, on_error, on_warning);
+    png_ = png_create_read_struct(PNG_LIBPNG_VER_STRING, &error_, on_png_error, on_png_warning);
     if (png_ != nullptr) info_ = png_create_info_struct(png_);
     if (info_ == nullptr) {
       png_destroy_read_struct(&png_, nullptr, nullptr);
       throw std::bad_alloc();
     }
   }
-  ~Reader() { png_destroy_read_struct(&png_, &info_, nullptr); }
-  Reader(const Reader&) = delete;
-  Reader& operator=(const Reader&) = delete;
+  ~PngReader() { png_destroy_read_struct(&png_, &info_, nullptr); }
+  PngReader(const PngReader&) = delete;
+  PngReader& operator=(const PngReader&) = delete;
 
   void read_header() {
     if (!try_header()) report();
@@ -137,7 +137,7 @@ class Reader {
   }
 
   const ImageFile& file_;
-  ErrorState error_;
+  PngErrorState error_;
   png_structp png_ = nullptr;
   png_infop info_ = nullptr;
 };
@@ -165,7 +165,7 @@ DecodedImage decode_png(const ImageFile& file, const ImageDecodeOptions& options
   const Chunks chunks = walk_chunks(file);
   check_size(file, width, height, options);
   if (width > INT32_MAX || height > INT32_MAX) fail(file, "a valid PNG", "a side above 2^31");
-  Reader reader(file);
+  PngReader reader(file);
   reader.read_header();
   const auto pixel_bits = static_cast<uint64_t>(reader.depth() * reader.channels());
   // Each row has a byte for its filter.

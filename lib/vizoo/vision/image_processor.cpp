@@ -18,7 +18,7 @@ namespace {
 
 using detail::WorkImage;
 
-ProcessorSettings merge(ProcessorSettings settings, const PreprocessOptions& options) {
+ProcessorSettings merge_options(ProcessorSettings settings, const PreprocessOptions& options) {
   const auto take = [](auto& target, const auto& value) {
     if (value) target = *value;
   };
@@ -82,7 +82,7 @@ BatchFeature ImageProcessor::operator()(const cv::Mat& image,
 
 BatchFeature ImageProcessor::operator()(const std::vector<cv::Mat>& images,
                                         const PreprocessOptions& options) const {
-  const ProcessorSettings settings = merge(this->settings(), options);
+  const ProcessorSettings settings = merge_options(this->settings(), options);
   check_settings(settings);
   check_device(options.device());
   if (images.empty()) throw ImageError("image", "images", "at least one image", "none");
@@ -103,7 +103,7 @@ BatchFeature ImageProcessor::operator()(const at::Tensor& image,
 BatchFeature ImageProcessor::operator()(const std::vector<at::Tensor>& images,
                                         const PreprocessOptions& options) const {
   const at::NoGradGuard no_grad;
-  const ProcessorSettings settings = merge(this->settings(), options);
+  const ProcessorSettings settings = merge_options(this->settings(), options);
   check_settings(settings);
   check_device(options.device());
   if (images.empty()) throw ImageError("image", "images", "at least one image", "none");

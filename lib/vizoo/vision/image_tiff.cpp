@@ -97,7 +97,7 @@ class Directory {
   uint32_t entries_ = 0;
 };
 
-struct Layout {
+struct TiffLayout {
   uint64_t width = 0;
   uint64_t height = 0;
   uint32_t bits = 1;
@@ -119,7 +119,7 @@ struct Layout {
   uint64_t row_bytes() const { return (block_width * block_samples() * bits + 7) / 8; }
 };
 
-void read_format(const ImageFile& file, Directory& directory, Layout& layout) {
+void read_format(const ImageFile& file, Directory& directory, TiffLayout& layout) {
   layout.little_endian = file.bytes[0] == 'I';
   layout.samples = directory.value(kSamples, 1);
   const std::vector<uint32_t> depths = directory.values(kBits);
@@ -166,7 +166,7 @@ void read_format(const ImageFile& file, Directory& directory, Layout& layout) {
 }
 
 // Strips or tiles must lie inside the file and be enough to hold the image.
-void read_blocks(const ImageFile& file, Directory& directory, Layout& layout) {
+void read_blocks(const ImageFile& file, Directory& directory, TiffLayout& layout) {
   layout.offsets = directory.values(kTileOffsets);
   layout.tiled = !layout.offsets.empty();
   if (!layout.tiled) layout.offsets = directory.values(kStripOffsets);
@@ -206,7 +206,7 @@ void read_blocks(const ImageFile& file, Directory& directory, Layout& layout) {
 }
 
 // Undoes horizontal differencing in one row.
-void accumulate(const Layout& layout, uint8_t* row) {
+void accumulate(const TiffLayout& layout, uint8_t* row) {
   const uint64_t step = layout.block_samples();
   const uint64_t count = layout.block_width * step;
   if (layout.bits == 8) {
@@ -225,7 +225,7 @@ void accumulate(const Layout& layout, uint8_t* row) {
 
 // The bytes of a strip or tile, unpacked into `buffer` where they are packed.
 const uint8_t* block_bytes(
-    const ImageFile& file, const Layout& layout, size_t index, size_t size, uint8_t* buffer) {
+    const ImageFile& file, const TiffLayout& layout, size_t index, size_t size, uint8_t* buffer) {
   const std::string_view packed = file.bytes.substr(layout.offsets[index], layout.lengths[index]);
   TiffResult result = TiffResult::ok;
   if (layout.compression == kUncompressed) {
@@ -250,7 +250,7 @@ const uint8_t* block_bytes(
 
 // Sample `index` of a row as 8 bits. 16-bit grey is clipped, other 16-bit samples keep their high
 // byte, as in Pillow.
-uint8_t sample_at(const Layout& layout, const uint8_t* row, uint64_t index) {
+uint8_t sample_at(const TiffLayout& layout, const uint8_t* row, uint64_t index) {
   if (layout.bits == 8) return row[index];
   if (layout.bits == 1) return (row[index / 8] >> (7 - index % 8)) & 1;
   const uint8_t high = row[2 * index + (layout.little_endian ? 1 : 0)];
@@ -259,7 +259,7 @@ uint8_t sample_at(const Layout& layout, const uint8_t* row, uint64_t index) {
   return high != 0 ? 255 : low;
 }
 
-void write_pixel(const Layout& layout, const uint8_t* samples, uint8_t* out) {
+void write_pixel(const TiffLayout& layout, const uint8_t* samples, uint8_t* out) {
   if (layout.photometric == kPalette) {
     const size_t colours = size_t{1} << layout.bits;
     for (size_t c = 0; c < 3; ++c) {
@@ -280,7 +280,7 @@ void write_pixel(const Layout& layout, const uint8_t* samples, uint8_t* out) {
 }
 
 // Planar samples are gathered in `planes` first: [samples] images of width x height bytes.
-void read_pixels(const ImageFile& file, const Layout& layout, cv::Mat& image) {
+void read_pixels(const ImageFile& file, const TiffLayout& layout, cv::Mat& image) {
   const uint64_t columns = (layout.width + layout.block_width - 1) / layout.block_width;
   const uint64_t rows = (layout.height + layout.block_height - 1) / layout.block_height;
   const auto row_bytes = static_cast<size_t>(layout.row_bytes());
@@ -333,7 +333,7 @@ void read_pixels(const ImageFile& file, const Layout& layout, cv::Mat& image) {
 DecodedImage decode_tiff(const ImageFile& file, const ImageDecodeOptions& options) {
   if (file.bytes.size() < 8) fail_truncated(file, "TIFF");
   Directory directory(file);
-  Layout layout;
+  TiffLayout layout;
   layout.width = directory.value(kWidth, 0);
   layout.height = directory.value(kHeight, 0);
   check_size(file, layout.width, layout.height, options);

@@ -5,12 +5,12 @@
 #include <mutex>
 #include <vector>
 
+#include "vizoo/core/constants.h"
+
 #include "vizoo/vision/resample_kernels.h"
 
 namespace vizoo::detail {
 namespace {
-
-constexpr double kPi = 3.14159265358979323846;
 
 double sinc(double x) { return x == 0.0 ? 1.0 : std::sin(x * kPi) / (x * kPi); }
 

@@ -12,7 +12,7 @@
 namespace vizoo {
 namespace {
 
-std::string size_text(int height, int width) {
+std::string frame_size_text(int height, int width) {
   return std::to_string(height) + " x " + std::to_string(width);
 }
 
@@ -64,7 +64,7 @@ VideoReader::VideoReader(const std::filesystem::path& path) : name_(printable(pa
     throw ImageError("video",
                      name_,
                      "frames of at most " + std::to_string(kDefaultMaxPixels) + " pixels",
-                     size_text(height_, width_));
+                     frame_size_text(height_, width_));
   }
   const double rate = input_->frames_per_second;
   if (std::isfinite(rate) && rate > 0.0) frames_per_second_ = rate;
@@ -81,8 +81,8 @@ std::optional<cv::Mat> VideoReader::next() {
     throw ImageError(
         "video",
         name_,
-        "frames of one size, " + size_text(height_, width_) + " in three 8-bit channels",
-        size_text(frame.rows, frame.cols));
+        "frames of one size, " + frame_size_text(height_, width_) + " in three 8-bit channels",
+        frame_size_text(frame.rows, frame.cols));
   }
   cv::Mat rgb;
   cv::cvtColor(frame, rgb, cv::COLOR_BGR2RGB);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "test/support/catch.h"
+#include "test/support/checkpoint_files.h"
 #include "test/support/small_convnext.h"
 #include "test/support/temporary_folder.h"
 #include "vizoo/core/error.h"
@@ -14,22 +15,15 @@
 
 using namespace vizoo;
 using vizoo::test::randomize;
+using vizoo::test::read_all;
 using vizoo::test::small_convnext_config;
 using vizoo::test::TemporaryFolder;
+using vizoo::test::TensorsByName;
+using vizoo::test::write_bin;
 
 namespace {
 
-using Tensors = std::map<std::string, torch::Tensor>;
-
-// As torch.save writes a dict.
-void write_bin(const std::filesystem::path& path, const Tensors& tensors) {
-  c10::Dict<std::string, torch::Tensor> dict;
-  for (const auto& [name, tensor] : tensors) dict.insert(name, tensor);
-  const auto bytes = torch::pickle_save(dict);
-  write_file_atomically(path, std::string_view(bytes.data(), bytes.size()));
-}
-
-void write_tensors(const std::filesystem::path& path, const Tensors& tensors) {
+void write_tensors(const std::filesystem::path& path, const TensorsByName& tensors) {
   std::vector<TensorToWrite> entries;
   for (const auto& [name, tensor] : tensors) {
     entries.push_back(
@@ -38,15 +32,7 @@ void write_tensors(const std::filesystem::path& path, const Tensors& tensors) {
   write_safetensors(path, entries, SafetensorsMetadata{{"format", "pt"}});
 }
 
-Tensors read(const Checkpoint& checkpoint) {
-  Tensors tensors;
-  for (const auto& tensor : checkpoint.tensors()) {
-    tensors[tensor.name] = checkpoint.take(tensor);
-  }
-  return tensors;
-}
-
-void check_same(const Tensors& left, const Tensors& right) {
+void check_same(const TensorsByName& left, const TensorsByName& right) {
   REQUIRE(left.size() == right.size());
   for (const auto& [name, tensor] : left) {
     INFO("tensor: " << name);
@@ -59,7 +45,7 @@ void check_same(const Tensors& left, const Tensors& right) {
   }
 }
 
-Tensors many_kinds() {
+TensorsByName many_kinds() {
   torch::manual_seed(7);
   const auto base = torch::randn({6, 8});
   return {{"plain", base},
@@ -77,7 +63,7 @@ Tensors many_kinds() {
           {"scalar", torch::tensor(2.5F)}};
 }
 
-std::string load_error(const std::filesystem::path& folder, const std::string& variant = "") {
+std::string checkpoint_error(const std::filesystem::path& folder, const std::string& variant = "") {
   try {
     const Checkpoint checkpoint(folder, variant);
   } catch (const CheckpointError& error) {
@@ -97,9 +83,9 @@ TEST_CASE("a .bin gives the tensors that were saved in it", "[hub]") {
   write_bin(folder / "pytorch_model.bin", tensors);
   const Checkpoint checkpoint(folder.path());
   CHECK(checkpoint.path() == folder / "pytorch_model.bin");
-  check_same(read(checkpoint), tensors);
-  check_same(read(checkpoint), tensors);  // what was given back to the system is read again
-  check_same(read(Checkpoint::open_file(folder / "pytorch_model.bin")), tensors);
+  check_same(read_all(checkpoint), tensors);
+  check_same(read_all(checkpoint), tensors);  // what was given back to the system is read again
+  check_same(read_all(Checkpoint::open_file(folder / "pytorch_model.bin")), tensors);
   for (const auto& tensor : checkpoint.tensors()) {
     CHECK(tensor.view.bytes == tensors.at(tensor.name).nbytes());
     CHECK(tensor.file == folder / "pytorch_model.bin");
@@ -112,14 +98,14 @@ TEST_CASE("a .bin gives the tensors that were saved in it", "[hub]") {
 
 TEST_CASE("weights are looked for in the order of Transformers", "[hub]") {
   const TemporaryFolder folder;
-  const auto marked = [](float value) { return Tensors{{"w", torch::full({2}, value)}}; };
+  const auto marked = [](float value) { return TensorsByName{{"w", torch::full({2}, value)}}; };
   const auto found = [&](const std::string& variant = "") {
-    return read(Checkpoint(folder.path(), variant)).at("w")[0].item<float>();
+    return read_all(Checkpoint(folder.path(), variant)).at("w")[0].item<float>();
   };
   const auto index = [&](const std::string& name, const std::string& shard) {
     write_file_atomically(folder / name, R"({"weight_map":{"w":")" + shard + "\"}}");
   };
-  CHECK(load_error(folder.path()) ==
+  CHECK(checkpoint_error(folder.path()) ==
         "[checkpoint] DIR: expected model.safetensors, pytorch_model.bin or the index of either, "
         "got a folder without weights.");
   write_bin(folder / "shard.bin", marked(1));
@@ -133,7 +119,7 @@ TEST_CASE("weights are looked for in the order of Transformers", "[hub]") {
   write_tensors(folder / "model.safetensors", marked(4));
   CHECK(found() == 4);
 
-  CHECK(load_error(folder.path(), "fp16") ==
+  CHECK(checkpoint_error(folder.path(), "fp16") ==
         "[checkpoint] DIR: expected model.fp16.safetensors, pytorch_model.fp16.bin or the index of "
         "either, got a folder without weights.");
   write_bin(folder / "half.bin", marked(5));
@@ -147,7 +133,7 @@ TEST_CASE("a .bin that would run code is refused", "[hub]") {
   const TemporaryFolder folder;
   std::filesystem::copy_file("test/fuzz/corpus/torch_checkpoint/os_system",
                              folder / "pytorch_model.bin");
-  CHECK(load_error(folder.path()) ==
+  CHECK(checkpoint_error(folder.path()) ==
         "[checkpoint] DIR/pytorch_model.bin: data.pkl byte 2: expected what a pickle of tensors "
         "needs, got global \"os.system\". Only tensors in dicts are read: save model.state_dict() "
         "alone, by torch.save or as safetensors.");
@@ -158,7 +144,7 @@ TEST_CASE("a model is the same from .bin as from safetensors", "[hub]") {
   ConvNextForImageClassification model(small_convnext_config());
   randomize(model, 5);
   save_pretrained(model, folder.path());
-  auto tensors = read(Checkpoint(folder.path()));
+  auto tensors = read_all(Checkpoint(folder.path()));
   tensors["extra.weight"] = torch::ones({2});
   tensors.erase("classifier.bias");
   write_tensors(folder / "model.safetensors", tensors);
@@ -188,7 +174,7 @@ TEST_CASE("what is no tensor is in the report", "[hub]") {
   ConvNextForImageClassification model(small_convnext_config());
   save_pretrained(model, folder.path());
   c10::Dict<std::string, torch::Tensor> state;
-  for (const auto& [name, tensor] : read(Checkpoint(folder.path()))) state.insert(name, tensor);
+  for (const auto& [name, tensor] : read_all(Checkpoint(folder.path()))) state.insert(name, tensor);
   c10::impl::GenericDict outer(c10::StringType::get(), c10::AnyType::get());
   outer.insert("epoch", 3);
   outer.insert("state_dict", state);

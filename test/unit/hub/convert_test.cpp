@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "test/support/catch.h"
+#include "test/support/checkpoint_files.h"
 #include "test/support/small_convnext.h"
 #include "test/support/temporary_folder.h"
 #include "vizoo/core/error.h"
@@ -13,17 +14,16 @@
 #include "vizoo/io/file.h"
 
 using namespace vizoo;
+using vizoo::test::file_bytes;
 using vizoo::test::randomize;
+using vizoo::test::read_all;
 using vizoo::test::small_convnext_config;
 using vizoo::test::TemporaryFolder;
+using vizoo::test::write_bin;
 
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::size_t kLimit = 1U << 24U;
-
-std::string bytes(const fs::path& path) { return read_file(path, kLimit); }
 
 void save_model(const fs::path& folder) {
   ConvNextForImageClassification model(small_convnext_config());
@@ -33,23 +33,8 @@ void save_model(const fs::path& folder) {
   write_file_atomically(folder / "script.py", "print()");
 }
 
-void write_bin(const fs::path& path, const std::map<std::string, torch::Tensor>& tensors) {
-  c10::Dict<std::string, torch::Tensor> dict;
-  for (const auto& [name, tensor] : tensors) dict.insert(name, tensor);
-  const auto content = torch::pickle_save(dict);
-  write_file_atomically(path, std::string_view(content.data(), content.size()));
-}
-
-std::map<std::string, torch::Tensor> read(const Checkpoint& checkpoint) {
-  std::map<std::string, torch::Tensor> tensors;
-  for (const auto& tensor : checkpoint.tensors()) {
-    tensors[tensor.name] = checkpoint.take(tensor);
-  }
-  return tensors;
-}
-
 template <class E>
-std::string error_of(const fs::path& input, const fs::path& output) {
+std::string convert_error(const fs::path& input, const fs::path& output) {
   try {
     convert_checkpoint(input, output);
   } catch (const E& error) {
@@ -70,7 +55,7 @@ TEST_CASE("a folder is converted byte for byte if nothing changes", "[convert]")
         CHECK(done <= total);
       }));
   for (const char* name : {"config.json", "preprocessor_config.json", "model.safetensors"}) {
-    CHECK(bytes(folder / "out" / name) == bytes(folder / "in" / name));
+    CHECK(file_bytes(folder / "out" / name) == file_bytes(folder / "in" / name));
   }
   CHECK_FALSE(fs::exists(folder / "out" / "script.py"));
   CHECK(report.files.size() == 3);
@@ -94,7 +79,7 @@ TEST_CASE("only floating-point tensors change their dtype", "[convert]") {
   for (const auto dtype : {torch::kFloat32, torch::kFloat64, torch::kBFloat16, torch::kFloat16}) {
     const auto report = convert_checkpoint(
         folder / "in.pt", folder / "out.safetensors", ConvertOptions().dtype(dtype));
-    const auto converted = read(Checkpoint::open_file(folder / "out.safetensors"));
+    const auto converted = read_all(Checkpoint::open_file(folder / "out.safetensors"));
     REQUIRE(converted.size() == tensors.size());
     std::size_t changed = 0;
     for (const auto& [name, tensor] : tensors) {
@@ -116,12 +101,13 @@ TEST_CASE("weights are dealt to shards and put together again", "[convert]") {
   CHECK(fs::exists(folder / "shards" / "model.safetensors.index.json"));
   CHECK_FALSE(fs::exists(folder / "shards" / "model.safetensors"));
   convert_checkpoint(folder / "shards", folder / "one");
-  CHECK(bytes(folder / "one" / "model.safetensors") == bytes(folder / "in" / "model.safetensors"));
+  CHECK(file_bytes(folder / "one" / "model.safetensors") ==
+        file_bytes(folder / "in" / "model.safetensors"));
   // Into the same folder again: what does not belong any more goes.
   convert_checkpoint(folder / "in", folder / "shards");
   CHECK_FALSE(fs::exists(folder / "shards" / "model.safetensors.index.json"));
-  CHECK(bytes(folder / "shards" / "model.safetensors") ==
-        bytes(folder / "in" / "model.safetensors"));
+  CHECK(file_bytes(folder / "shards" / "model.safetensors") ==
+        file_bytes(folder / "in" / "model.safetensors"));
 }
 
 TEST_CASE("tied tensors are written each", "[convert]") {
@@ -129,7 +115,7 @@ TEST_CASE("tied tensors are written each", "[convert]") {
   const auto shared = torch::randn({4, 4});
   write_bin(folder / "in.bin", {{"a", shared}, {"b", shared}, {"c", shared[1]}});
   convert_checkpoint(folder / "in.bin", folder / "out.safetensors");
-  const auto tensors = read(Checkpoint::open_file(folder / "out.safetensors"));
+  const auto tensors = read_all(Checkpoint::open_file(folder / "out.safetensors"));
   CHECK(torch::equal(tensors.at("a"), shared));
   CHECK(torch::equal(tensors.at("b"), shared));
   CHECK(torch::equal(tensors.at("c"), shared[1]));
@@ -158,7 +144,7 @@ TEST_CASE("only the dtype of a config.json changes", "[convert]") {
 TEST_CASE("the input is never replaced", "[convert]") {
   const TemporaryFolder folder;
   save_model(folder / "in");
-  const auto before = bytes(folder / "in" / "model.safetensors");
+  const auto before = file_bytes(folder / "in" / "model.safetensors");
   fs::create_directory_symlink(folder / "in", folder / "link");
   fs::create_directory(folder / "links");
   fs::create_symlink(folder / "in" / "model.safetensors", folder / "links" / "model.safetensors");
@@ -166,14 +152,14 @@ TEST_CASE("the input is never replaced", "[convert]") {
     return "[convert] output: expected another place than the input, got \"" + output.string() +
            "\". The input is never replaced.";
   };
-  CHECK(error_of<UsageError>(folder / "in", folder / "in") == message(folder / "in"));
-  CHECK(error_of<UsageError>(folder / "in", folder / "link") == message(folder / "link"));
-  CHECK(error_of<UsageError>(folder / "links", folder / "in") == message(folder / "in"));
+  CHECK(convert_error<UsageError>(folder / "in", folder / "in") == message(folder / "in"));
+  CHECK(convert_error<UsageError>(folder / "in", folder / "link") == message(folder / "link"));
+  CHECK(convert_error<UsageError>(folder / "links", folder / "in") == message(folder / "in"));
   const auto file = folder / "in" / "model.safetensors";
   const auto through = folder / "link" / "model.safetensors";
-  CHECK(error_of<UsageError>(file, file) == message(file));
-  CHECK(error_of<UsageError>(file, through) == message(through));
-  CHECK(bytes(file) == before);
+  CHECK(convert_error<UsageError>(file, file) == message(file));
+  CHECK(convert_error<UsageError>(file, through) == message(through));
+  CHECK(file_bytes(file) == before);
 }
 
 TEST_CASE("targets that cannot be written leave what was there", "[convert]") {
@@ -181,12 +167,13 @@ TEST_CASE("targets that cannot be written leave what was there", "[convert]") {
   save_model(folder / "in");
   const auto file = folder / "in" / "model.safetensors";
   write_file_atomically(folder / "taken", "old");
-  CHECK(error_of<UsageError>(file, folder / "taken") ==
+  CHECK(convert_error<UsageError>(file, folder / "taken") ==
         "[convert] output: expected the name of a file that ends in .safetensors, got \"" +
             (folder / "taken").string() + "\". The input is a single file.");
-  CHECK(error_of<CheckpointError>(folder / "in", folder / "taken").rfind("[checkpoint] ", 0) == 0);
-  CHECK(bytes(folder / "taken") == "old");
-  CHECK(error_of<CheckpointError>(file, folder / "no" / "such" / "x.safetensors") ==
+  CHECK(convert_error<CheckpointError>(folder / "in", folder / "taken").rfind("[checkpoint] ", 0) ==
+        0);
+  CHECK(file_bytes(folder / "taken") == "old");
+  CHECK(convert_error<CheckpointError>(file, folder / "no" / "such" / "x.safetensors") ==
         "[checkpoint] " + (folder / "no" / "such" / "x.safetensors").string() +
             ": expected a file that can be written, got \"No such file or directory\". What was "
             "there before is unchanged.");
@@ -203,11 +190,11 @@ TEST_CASE("input that is no checkpoint is refused", "[convert]") {
   const TemporaryFolder folder;
   const auto output = folder / "out.safetensors";
   const auto missing = folder / "missing.bin";
-  CHECK(error_of<CheckpointError>(missing, output) ==
+  CHECK(convert_error<CheckpointError>(missing, output) ==
         "[checkpoint] " + missing.string() +
             ": expected a readable file, got \"No such file or directory\".");
   const fs::path corpus = "test/fuzz/corpus/torch_checkpoint";
-  CHECK(error_of<CheckpointError>(corpus / "torchscript", output) ==
+  CHECK(convert_error<CheckpointError>(corpus / "torchscript", output) ==
         "[checkpoint] test/fuzz/corpus/torch_checkpoint/torchscript: expected a state file, got a "
         "TorchScript program. It holds code: a state file is written by "
         "torch.save(model.state_dict(), path).");

@@ -16,7 +16,7 @@ using vizoo::test::TemporaryFolder;
 
 namespace {
 
-torch::Tensor pixels() {
+torch::Tensor neighborhood_pixels() {
   torch::manual_seed(99);
   return torch::randn({2, 3, 21, 30});
 }
@@ -51,24 +51,27 @@ TEST_CASE("NAT's head, base model and backbone load each other's weights", "[hub
 
   auto again = AutoModelForImageClassification::from_pretrained(folder.path(), options);
   CHECK(report.missing.empty());
-  CHECK(torch::equal(again->forward(pixels()).logits, head->forward(pixels()).logits));
+  CHECK(torch::equal(again->forward(neighborhood_pixels()).logits,
+                     head->forward(neighborhood_pixels()).logits));
 
   auto base = from_pretrained<NatModel>(folder.path(), options);
   CHECK(report.missing.empty());
   CHECK(report.unexpected == std::vector<std::string>{"classifier.bias", "classifier.weight"});
-  CHECK(torch::equal(base->forward(pixels()).pooler_output,
-                     head->nat->forward(pixels()).pooler_output));
+  CHECK(torch::equal(base->forward(neighborhood_pixels()).pooler_output,
+                     head->nat->forward(neighborhood_pixels()).pooler_output));
   auto unpooled = from_pretrained<NatModel>(
       folder.path(), LoadOptions().model_args(R"({"add_pooling_layer": false})"));
-  CHECK_FALSE(unpooled->forward(pixels()).pooler_output.defined());
+  CHECK_FALSE(unpooled->forward(neighborhood_pixels()).pooler_output.defined());
   CHECK_THROWS_WITH(from_pretrained<NatModel>(folder.path(), LoadOptions().model_args("{")),
                     Catch::Matchers::StartsWith("[usage] model_args"));
 
   auto backbone = AutoBackbone::from_pretrained(folder.path(), options);
   CHECK(report.missing == std::vector<std::string>{"hidden_states_norms.stage2.bias",
                                                    "hidden_states_norms.stage2.weight"});
-  const auto states = head->nat->forward(pixels(), ForwardOptions().output_hidden_states(true));
-  const auto maps = backbone->forward(pixels(), ForwardOptions().output_hidden_states(true));
+  const auto states =
+      head->nat->forward(neighborhood_pixels(), ForwardOptions().output_hidden_states(true));
+  const auto maps =
+      backbone->forward(neighborhood_pixels(), ForwardOptions().output_hidden_states(true));
   CHECK(torch::equal(maps.hidden_states[2], states.hidden_states[2]));
 }
 
@@ -91,7 +94,7 @@ TEST_CASE("a missing bias of DiNAT starts at zero", "[hub]") {
   CHECK(rpb.eq(0).all().item<bool>());
   const auto& key = parameters["encoder.levels.1.layers.1.attention.self.key.bias"];
   CHECK_FALSE(key.eq(0).any().item<bool>());
-  CHECK(loaded->forward(pixels()).pooler_output.isfinite().all().item<bool>());
+  CHECK(loaded->forward(neighborhood_pixels()).pooler_output.isfinite().all().item<bool>());
 }
 
 TEST_CASE("a hostile config of NAT costs no memory", "[hub]") {

@@ -14,7 +14,7 @@ using vizoo::ForwardOptions;
 
 namespace {
 
-Dinov2Config small_config() {
+Dinov2Config small_dinov2_config() {
   Dinov2Config config;
   config.hidden_size = 24;
   config.num_hidden_layers = 2;
@@ -25,13 +25,13 @@ Dinov2Config small_config() {
 }
 
 template <class Model>
-int64_t parameter_count(const Model& model) {
+int64_t count_parameters(const Model& model) {
   int64_t count = 0;
   for (const auto& parameter : model->parameters()) count += parameter.numel();
   return count;
 }
 
-std::string error_of(Dinov2Config config) {
+std::string dinov2_error(Dinov2Config config) {
   try {
     Dinov2Model model(std::move(config));
   } catch (const vizoo::ConfigError& error) {
@@ -50,22 +50,22 @@ TEST_CASE("parameter counts are those of the published DINOv2s", "[dinov2]") {
   config.hidden_size = 384;
   config.num_attention_heads = 6;
   config.set_num_labels(1000);
-  CHECK(parameter_count(Dinov2Model(config)) == 22056576);
-  CHECK(parameter_count(Dinov2ForImageClassification(config)) == 22825576);
+  CHECK(count_parameters(Dinov2Model(config)) == 22056576);
+  CHECK(count_parameters(Dinov2ForImageClassification(config)) == 22825576);
   config.hidden_size = 768;
   config.num_attention_heads = 12;
-  CHECK(parameter_count(Dinov2Model(config)) == 86580480);
+  CHECK(count_parameters(Dinov2Model(config)) == 86580480);
   config.hidden_size = 1536;
   config.num_attention_heads = 24;
   config.num_hidden_layers = 40;
   config.use_swiglu_ffn = true;
   CHECK(config.mlp_width() == 4096);
-  CHECK(parameter_count(Dinov2Model(config)) == 1136480768);
+  CHECK(count_parameters(Dinov2Model(config)) == 1136480768);
 }
 
 TEST_CASE("DINOv2 floors images to whole patches", "[dinov2]") {
   const torch::NoGradGuard no_grad;
-  Dinov2Backbone model(small_config());
+  Dinov2Backbone model(small_dinov2_config());
   const auto output =
       model->forward(torch::randn({1, 3, 225, 190}),
                      ForwardOptions().output_hidden_states(true).output_attentions(true));
@@ -79,9 +79,10 @@ TEST_CASE("DINOv2 floors images to whole patches", "[dinov2]") {
 TEST_CASE("the two position interpolations differ away from the table's size", "[dinov2]") {
   const torch::NoGradGuard no_grad;
   torch::manual_seed(1);
-  Dinov2Model offset(small_config());
+  Dinov2Model offset(small_dinov2_config());
   torch::manual_seed(1);
-  Dinov2Model size(small_config(), Dinov2Arguments().position_interpolation(Dinov2PosInterp::Size));
+  Dinov2Model size(small_dinov2_config(),
+                   Dinov2Arguments().position_interpolation(Dinov2PosInterp::Size));
   offset->embeddings->position_embeddings.normal_();
   size->embeddings->position_embeddings.copy_(offset->embeddings->position_embeddings);
   const auto own = torch::randn({1, 3, 56, 56});
@@ -98,7 +99,7 @@ TEST_CASE("the two position interpolations differ away from the table's size", "
 
 TEST_CASE("masked patches do not matter", "[dinov2]") {
   const torch::NoGradGuard no_grad;
-  Dinov2Model model(small_config());
+  Dinov2Model model(small_dinov2_config());
   model->embeddings->mask_token.normal_();
   const auto mask = torch::zeros({1, 16}, torch::kBool);
   mask[0][5] = true;
@@ -113,7 +114,7 @@ TEST_CASE("masked patches do not matter", "[dinov2]") {
 }
 
 TEST_CASE("DINOv2 refuses masks that do not fit", "[dinov2]") {
-  Dinov2Model model(small_config());
+  Dinov2Model model(small_dinov2_config());
   const auto pixels = torch::zeros({2, 3, 56, 56});
   CHECK_THROWS_WITH(
       model->forward(pixels, ForwardOptions().bool_masked_pos(torch::zeros({2, 17}, torch::kBool))),
@@ -121,7 +122,7 @@ TEST_CASE("DINOv2 refuses masks that do not fit", "[dinov2]") {
   CHECK_THROWS_WITH(model->forward(pixels, ForwardOptions().head_mask(torch::ones({4}))),
                     "[model] head_mask: expected a floating-point tensor [heads] or [layers, "
                     "heads] with 3 heads and 2 layers, got Float [4].");
-  Dinov2Backbone backbone(small_config());
+  Dinov2Backbone backbone(small_dinov2_config());
   CHECK_THROWS_WITH(backbone->forward(pixels, ForwardOptions().head_mask(torch::ones({3}))),
                     "[model] Dinov2Backbone.forward: expected the arguments pixel_values, got "
                     "\"head_mask\".");
@@ -150,20 +151,21 @@ TEST_CASE("image_size is a number or a pair", "[dinov2]") {
 }
 
 TEST_CASE("DINOv2 refuses configs that make no model", "[dinov2]") {
-  auto config = small_config();
+  auto config = small_dinov2_config();
   config.num_attention_heads = 5;
-  CHECK(error_of(config) ==
+  CHECK(dinov2_error(config) ==
         "[config] /num_attention_heads: expected a divisor of /hidden_size 24, got 5.");
-  config = small_config();
+  config = small_dinov2_config();
   config.image_size = int64_t{13};
-  CHECK(error_of(config) == "[config] /image_size: expected an integer from 14 to 65536, got 13.");
-  config = small_config();
+  CHECK(dinov2_error(config) ==
+        "[config] /image_size: expected an integer from 14 to 65536, got 13.");
+  config = small_dinov2_config();
   config.patch_size = 1;
   config.image_size = int64_t{65536};
-  CHECK(error_of(config) ==
+  CHECK(dinov2_error(config) ==
         "[config] /image_size: expected at most 1048576 patches, got 4294967296.");
-  config = small_config();
+  config = small_dinov2_config();
   config.hidden_dropout_prob = 1.5;
-  CHECK(error_of(config) ==
+  CHECK(dinov2_error(config) ==
         "[config] /hidden_dropout_prob: expected a number in [0, 1], got 1.500000.");
 }

@@ -12,7 +12,7 @@ using vizoo::LevitModel;
 
 namespace {
 
-LevitConfig small_config() {
+LevitConfig small_levit_config() {
   LevitConfig config;
   config.image_size = 64;
   config.hidden_sizes = {16, 24, 32};
@@ -23,12 +23,12 @@ LevitConfig small_config() {
 }
 
 // Everything away from its initial value.
-void randomize(torch::nn::Module& module) {
+void randomize_normally(torch::nn::Module& module) {
   const torch::NoGradGuard no_grad;
   for (auto& parameter : module.parameters()) parameter.normal_(0.0, 0.3);
 }
 
-int64_t parameter_count(LevitConfig config) {
+int64_t levit_parameter_count(LevitConfig config) {
   const vizoo::nn::NoInitGuard no_init;
   config.set_num_labels(1000);
   LevitForImageClassificationWithTeacher model(std::move(config));
@@ -37,7 +37,7 @@ int64_t parameter_count(LevitConfig config) {
   return count;
 }
 
-std::string error_of(LevitConfig config) {
+std::string levit_error(LevitConfig config) {
   try {
     LevitForImageClassification model(std::move(config));
   } catch (const vizoo::ConfigError& error) {
@@ -50,26 +50,26 @@ std::string error_of(LevitConfig config) {
 
 TEST_CASE("parameter counts are those of the published LeViTs", "[levit]") {
   LevitConfig config;
-  CHECK(parameter_count(config) == 9213936);  // 128
+  CHECK(levit_parameter_count(config) == 9213936);  // 128
   config.num_attention_heads = {4, 6, 8};
   config.depths = {2, 3, 4};
-  CHECK(parameter_count(config) == 7777058);  // 128S
+  CHECK(levit_parameter_count(config) == 7777058);  // 128S
   config.depths = {4, 4, 4};
   config.key_dim = {32, 32, 32};
   config.hidden_sizes = {256, 384, 512};
-  CHECK(parameter_count(config) == 18893876);  // 256
+  CHECK(levit_parameter_count(config) == 18893876);  // 256
   config.hidden_sizes = {384, 512, 768};
   config.num_attention_heads = {6, 9, 12};
-  CHECK(parameter_count(config) == 39128836);  // 384
+  CHECK(levit_parameter_count(config) == 39128836);  // 384
   config.hidden_sizes = {192, 288, 384};
   config.num_attention_heads = {3, 5, 6};
-  CHECK(parameter_count(config) == 10947069);  // 192
+  CHECK(levit_parameter_count(config) == 10947069);  // 192
 }
 
 TEST_CASE("LeViT's stages, tokens and heads", "[levit]") {
   const torch::NoGradGuard no_grad;
-  LevitForImageClassificationWithTeacher model(small_config());
-  randomize(*model);
+  LevitForImageClassificationWithTeacher model(small_levit_config());
+  randomize_normally(*model);
   model->eval();
   const auto output =
       model->forward(torch::randn({2, 3, 64, 64}), ForwardOptions().output_hidden_states(true));
@@ -90,8 +90,8 @@ TEST_CASE("LeViT's stages, tokens and heads", "[levit]") {
 
 TEST_CASE("LeViT's kept bias maps follow the biases", "[levit]") {
   const torch::NoGradGuard no_grad;
-  LevitModel model(small_config());
-  randomize(*model);
+  LevitModel model(small_levit_config());
+  randomize_normally(*model);
   model->eval();
   const auto pixels = torch::randn({1, 3, 64, 64});
   const auto run = [&] { return model->forward(pixels).last_hidden_state; };
@@ -131,7 +131,7 @@ TEST_CASE("LeViT's kept bias maps follow the biases", "[levit]") {
 }
 
 TEST_CASE("LeViT takes images of its own size only", "[levit]") {
-  LevitModel model(small_config());
+  LevitModel model(small_levit_config());
   model->eval();
   CHECK_THROWS_WITH(model->forward(torch::zeros({1, 3, 80, 64})),
                     "[model] pixel_values: expected images of 64 x 64 pixels, that is 4 x 4 "
@@ -153,31 +153,31 @@ TEST_CASE("down_ops are derived, whatever a file says", "[levit]") {
 }
 
 TEST_CASE("the index that old LeViT files hold is known, and nothing else is", "[levit]") {
-  LevitForImageClassification model(small_config());
+  LevitForImageClassification model(small_levit_config());
   CHECK(model->is_ignored_key("levit.encoder.stages.0.layers.0.module.attention_bias_idxs"));
   CHECK_FALSE(model->is_ignored_key("levit.encoder.stages.0.layers.0.module.attention_biases"));
   CHECK_FALSE(model->is_ignored_key("attention_bias_idxs"));
 }
 
 TEST_CASE("LeViT refuses configs that make no model", "[levit]") {
-  auto config = small_config();
+  auto config = small_levit_config();
   config.depths = {1, 1, 1, 1};
-  CHECK(error_of(config) == "[config] /depths: expected an integer from 1 to 3, got 4.");
-  config = small_config();
+  CHECK(levit_error(config) == "[config] /depths: expected an integer from 1 to 3, got 4.");
+  config = small_levit_config();
   config.hidden_sizes = {16, 4, 32};
-  CHECK(error_of(config) == "[config] /key_dim/0: expected an integer from 1 to 4, got 8.");
-  config = small_config();
+  CHECK(levit_error(config) == "[config] /key_dim/0: expected an integer from 1 to 4, got 8.");
+  config = small_levit_config();
   config.hidden_sizes = {16};
-  CHECK(error_of(config) ==
+  CHECK(levit_error(config) ==
         "[config] /hidden_sizes: expected a value for each of the 3 stages, got 1 values.");
-  config = small_config();
+  config = small_levit_config();
   config.image_size = 4096;
-  CHECK(error_of(config) ==
+  CHECK(levit_error(config) ==
         "[config] /image_size: expected attention maps of at most 268435456 elements, got 3 heads "
         "on 256 x 256 tokens.");
-  config = small_config();
+  config = small_levit_config();
   config.depths = {1};
-  CHECK(error_of(config) ==
+  CHECK(levit_error(config) ==
         "[config] /hidden_sizes: expected the channels of the 1 stages and their down-samplings to "
         "come last, got 3 values.");
 }

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "test/support/catch.h"
+#include "test/support/largest_difference.h"
 #include "test/support/small_neighborhood.h"
 #include "vizoo/core/error.h"
 
@@ -13,15 +14,12 @@ using vizoo::NatForImageClassification;
 using vizoo::NatModel;
 using vizoo::NeighborhoodModelArguments;
 using vizoo::test::config_error;
+using vizoo::test::largest_difference;
 using vizoo::test::parameter_count;
 using vizoo::test::randomize_neighborhood;
 using vizoo::test::small_nat_config;
 
 namespace {
-
-double largest_difference(const torch::Tensor& a, const torch::Tensor& b) {
-  return (a - b).abs().max().item<double>();
-}
 
 ForwardOptions everything() {
   return ForwardOptions().output_hidden_states(true).output_attentions(true);

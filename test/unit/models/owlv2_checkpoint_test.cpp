@@ -28,8 +28,8 @@ Owlv2ForObjectDetection saved_detector(const TemporaryFolder& folder) {
 }
 
 // Rewrites the weights: `change` edits the list of names and tensors.
-void rewrite(const TemporaryFolder& folder,
-             const std::function<void(std::map<std::string, torch::Tensor>&)>& change) {
+void rewrite_config(const TemporaryFolder& folder,
+                    const std::function<void(std::map<std::string, torch::Tensor>&)>& change) {
   std::map<std::string, torch::Tensor> tensors;
   {
     const Checkpoint checkpoint(folder.path());
@@ -102,7 +102,7 @@ TEST_CASE("parts load into what they are parts of, the rest is new", "[owlv2]") 
 
   // One weight of an attention: its neighbours keep theirs.
   const char* kName = "text_model.encoder.layers.0.self_attn.k_proj.weight";
-  rewrite(folder, [&](auto& tensors) {
+  rewrite_config(folder, [&](auto& tensors) {
     tensors.erase(kName);
     tensors.erase("visual_projection.weight");
     tensors.erase("vision_model.embeddings.class_embedding");
@@ -126,7 +126,7 @@ TEST_CASE("keys that other versions saved are left out silently", "[owlv2]") {
   const torch::NoGradGuard no_grad;
   const TemporaryFolder folder;
   saved_detector(folder);
-  rewrite(folder, [&](auto& tensors) {
+  rewrite_config(folder, [&](auto& tensors) {
     tensors["owlv2.text_model.embeddings.position_ids"] = torch::arange(6).unsqueeze(0);
     tensors["owlv2.vision_model.embeddings.position_ids"] = torch::arange(17).unsqueeze(0);
     tensors["box_bias"] = torch::zeros({16, 4});

@@ -28,7 +28,7 @@ Config read(const char* text) {
 }
 
 template <class Config>
-std::string error_of(const char* text) {
+std::string config_error(const char* text) {
   try {
     read<Config>(text);
   } catch (const vizoo::ConfigError& error) {
@@ -119,30 +119,30 @@ TEST_CASE("of nested configs what differs from the defaults is written", "[owlv2
 }
 
 TEST_CASE("hostile OWLv2 configs are refused in one line", "[owlv2]") {
-  CHECK(
-      error_of<Owlv2Config>(R"({"text_config": {"hidden_size": 30, "num_attention_heads": 4}})") ==
-      "[config] /text_config/num_attention_heads: expected a divisor of hidden_size 30, got 4.");
-  CHECK(error_of<Owlv2Config>(R"({"vision_config": {"hidden_size": 3.5}})") ==
+  CHECK(config_error<Owlv2Config>(
+            R"({"text_config": {"hidden_size": 30, "num_attention_heads": 4}})") ==
+        "[config] /text_config/num_attention_heads: expected a divisor of hidden_size 30, got 4.");
+  CHECK(config_error<Owlv2Config>(R"({"vision_config": {"hidden_size": 3.5}})") ==
         "[config] c: /vision_config/hidden_size: expected an integer, got 3.5.");
-  CHECK(error_of<Owlv2Config>(R"({"model_type": "owlv2", "text_config": []})") ==
+  CHECK(config_error<Owlv2Config>(R"({"model_type": "owlv2", "text_config": []})") ==
         "[config] c: /text_config: expected a JSON object, got an array of 0 values.");
-  CHECK(error_of<Owlv2TextConfig>(R"({"model_type": "owlv2", "text_config": 3})") ==
+  CHECK(config_error<Owlv2TextConfig>(R"({"model_type": "owlv2", "text_config": 3})") ==
         "[config] c: expected a JSON object, got 3.");
-  CHECK(error_of<Owlv2Config>(R"({"projection_dim": 0})") ==
+  CHECK(config_error<Owlv2Config>(R"({"projection_dim": 0})") ==
         "[config] /projection_dim: expected an integer from 1 to 65536, got 0.");
-  CHECK(error_of<Owlv2TextConfig>(R"({"vocab_size": 4194305})") ==
+  CHECK(config_error<Owlv2TextConfig>(R"({"vocab_size": 4194305})") ==
         "[config] /vocab_size: expected an integer from 1 to 4194304, got 4194305.");
-  CHECK(error_of<Owlv2TextConfig>(R"({"max_position_embeddings": 100000})") ==
+  CHECK(config_error<Owlv2TextConfig>(R"({"max_position_embeddings": 100000})") ==
         "[config] /max_position_embeddings: expected an integer from 1 to 65536, got 100000.");
-  CHECK(error_of<Owlv2TextConfig>(R"({"hidden_size": 65536})") ==
+  CHECK(config_error<Owlv2TextConfig>(R"({"hidden_size": 65536})") ==
         "[config] /hidden_size: expected a tower of at most 10000000000 parameters, got "
         "65536.000000.");
-  CHECK(error_of<Owlv2VisionConfig>(R"({"image_size": 65536, "patch_size": 16})") ==
+  CHECK(config_error<Owlv2VisionConfig>(R"({"image_size": 65536, "patch_size": 16})") ==
         "[config] /image_size: expected at most 1048576 patches, got 16777216.");
-  CHECK(error_of<Owlv2VisionConfig>(R"({"image_size": 8})") ==
+  CHECK(config_error<Owlv2VisionConfig>(R"({"image_size": 8})") ==
         "[config] /image_size: expected an integer from 16 to 65536, got 8.");
-  CHECK(error_of<Owlv2VisionConfig>(R"({"attention_dropout": 1.5})") ==
+  CHECK(config_error<Owlv2VisionConfig>(R"({"attention_dropout": 1.5})") ==
         "[config] /attention_dropout: expected a number in [0, 1], got 1.500000.");
-  CHECK(error_of<Owlv2VisionConfig>(R"({"hidden_act": "selu"})").find("/hidden_act") !=
+  CHECK(config_error<Owlv2VisionConfig>(R"({"hidden_act": "selu"})").find("/hidden_act") !=
         std::string::npos);
 }

@@ -1,9 +1,11 @@
 // The detector on texts, and what its heads share with image-guided detection.
 #include "test/support/catch.h"
+#include "test/support/error_message.h"
 #include "test/support/small_owlv2.h"
 #include "vizoo/core/error.h"
 
 using namespace vizoo;
+using vizoo::test::error_message;
 using vizoo::test::largest_difference;
 using vizoo::test::random_owlv2;
 using vizoo::test::small_owlv2_config;
@@ -14,16 +16,6 @@ namespace {
 
 Owlv2ForObjectDetection detector() {
   return random_owlv2<Owlv2ForObjectDetection>(small_owlv2_config(), 2);
-}
-
-template <class Function>
-std::string error_of(Function&& function) {
-  try {
-    function();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 }  // namespace
@@ -145,19 +137,19 @@ TEST_CASE("boxes and logits reach both towers, the visual projection is not used
 TEST_CASE("texts that do not belong to the images are refused", "[owlv2]") {
   auto model = detector();
   const auto texts = small_owlv2_texts();
-  CHECK(error_of([&] { model->forward(texts, small_owlv2_pixels(2)); }) ==
+  CHECK(error_message([&] { model->forward(texts, small_owlv2_pixels(2)); }) ==
         "[model] input_ids: expected the same number of texts for each of the 2 images, got Long "
         "[3, 6].");
-  CHECK(error_of([&] { model->forward(texts, small_owlv2_pixels(4)); }).find("4 images") !=
+  CHECK(error_message([&] { model->forward(texts, small_owlv2_pixels(4)); }).find("4 images") !=
         std::string::npos);
-  CHECK(error_of([&] { model->forward({}, small_owlv2_pixels(1)); }).find("input_ids") !=
+  CHECK(error_message([&] { model->forward({}, small_owlv2_pixels(1)); }).find("input_ids") !=
         std::string::npos);
-  CHECK(error_of([&] { model->forward(texts, {}); }) ==
+  CHECK(error_message([&] { model->forward(texts, {}); }) ==
         "[model] pixel_values: expected a tensor [B, num_channels, H, W], got none.");
   auto config = small_owlv2_config();
   config.projection_dim = 5;
   auto other = random_owlv2<Owlv2ForObjectDetection>(config, 2);
-  CHECK(error_of([&] { other->forward(texts, small_owlv2_pixels(1)); }) ==
+  CHECK(error_message([&] { other->forward(texts, small_owlv2_pixels(1)); }) ==
         "[config] /projection_dim: expected /text_config/hidden_size 8 to detect what texts "
         "describe, got 5.");
   const torch::NoGradGuard no_grad;

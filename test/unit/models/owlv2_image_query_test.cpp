@@ -14,7 +14,7 @@ using vizoo::test::small_owlv2_pixels;
 
 namespace {
 
-Owlv2ForObjectDetection detector() {
+Owlv2ForObjectDetection image_guided_detector() {
   return random_owlv2<Owlv2ForObjectDetection>(small_owlv2_config(), 2);
 }
 
@@ -29,7 +29,7 @@ void set_boxes(Owlv2ForObjectDetection& model, double value) {
 
 TEST_CASE("a query image is its most atypical box among those that cover it", "[owlv2]") {
   const torch::NoGradGuard no_grad;
-  auto model = detector();
+  auto model = image_guided_detector();
   const auto map = model->image_embedder(small_owlv2_pixels(2)).image_embeds;
   const auto features = map.flatten(1, 2);
   const auto query = model->embed_image_query(features, map);
@@ -57,7 +57,7 @@ TEST_CASE("a query image is its most atypical box among those that cover it", "[
 
 TEST_CASE("boxes without area are compared by generalized IoU", "[owlv2]") {
   const torch::NoGradGuard no_grad;
-  auto model = detector();
+  auto model = image_guided_detector();
   set_boxes(model, -200.0);  // points at the origin: IoU 0, generalized IoU 0
   const auto map = model->image_embedder(small_owlv2_pixels(1)).image_embeds;
   const auto query = model->embed_image_query(map.flatten(1, 2), map);
@@ -70,7 +70,7 @@ TEST_CASE("boxes without area are compared by generalized IoU", "[owlv2]") {
 
 TEST_CASE("a query image without any box above the rule is left out", "[owlv2]") {
   const torch::NoGradGuard no_grad;
-  auto model = detector();
+  auto model = image_guided_detector();
   auto queries = small_owlv2_pixels(2);
   const auto targets = small_owlv2_pixels(2, 8);
   // No comparison with NaN holds, so nothing passes.
@@ -91,7 +91,7 @@ TEST_CASE("a query image without any box above the rule is left out", "[owlv2]")
 
 TEST_CASE("queries and targets are as many, or one of either", "[owlv2]") {
   const torch::NoGradGuard no_grad;
-  auto model = detector();
+  auto model = image_guided_detector();
   const auto pixels = small_owlv2_pixels(3);
   const auto run = [&](int64_t targets, int64_t queries) {
     return model->image_guided_detection(pixels.slice(0, 0, targets), pixels.slice(0, 0, queries));
@@ -126,7 +126,7 @@ TEST_CASE("image-guided detection ignores the call's and the composite's flags",
 
 TEST_CASE("the tuple of image-guided detection has an order of its own", "[owlv2]") {
   const torch::NoGradGuard no_grad;
-  auto model = detector();
+  auto model = image_guided_detector();
   const auto output =
       model->image_guided_detection(small_owlv2_pixels(1), small_owlv2_pixels(1, 8));
   const auto tuple = to_tuple(output);
@@ -145,7 +145,7 @@ TEST_CASE("the tuple of image-guided detection has an order of its own", "[owlv2
 }
 
 TEST_CASE("gradients of image-guided logits reach the query image", "[owlv2]") {
-  auto model = detector();
+  auto model = image_guided_detector();
   auto query = small_owlv2_pixels(1).requires_grad_();
   model->image_guided_detection(small_owlv2_pixels(1, 8), query).logits.sum().backward();
   CHECK(query.grad().abs().max().item<double>() > 0.0);

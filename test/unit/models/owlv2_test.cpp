@@ -1,9 +1,11 @@
 // The towers and the contrastive model.
 #include "test/support/catch.h"
+#include "test/support/error_message.h"
 #include "test/support/small_owlv2.h"
 #include "vizoo/core/error.h"
 
 using namespace vizoo;
+using vizoo::test::error_message;
 using vizoo::test::largest_difference;
 using vizoo::test::random_owlv2;
 using vizoo::test::small_owlv2_config;
@@ -21,16 +23,6 @@ Owlv2VisionModel vision_model() {
   return random_owlv2<Owlv2VisionModel>(small_owlv2_config().vision_config, 1);
 }
 Owlv2Model contrastive_model() { return random_owlv2<Owlv2Model>(small_owlv2_config(), 1); }
-
-template <class Function>
-std::string error_of(Function&& function) {
-  try {
-    function();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 }  // namespace
 
@@ -110,7 +102,7 @@ TEST_CASE("texts may come as [B, Q, L]", "[owlv2]") {
 TEST_CASE("texts that the tower cannot read are refused", "[owlv2]") {
   auto model = text_model();
   const auto message = [&](const torch::Tensor& ids, const torch::Tensor& mask = {}) {
-    return error_of([&] { model->forward(ids, mask); });
+    return error_message([&] { model->forward(ids, mask); });
   };
   const std::string expected =
       "[model] input_ids: expected an Int or Long tensor [texts, length] of length 1 to 6 with at "
@@ -161,17 +153,17 @@ TEST_CASE("images must have as many patches as there are positions, unless asked
   };
   CHECK(run(14, 13) == 17);  // what exceeds whole patches is not seen
   CHECK(run(6, 24) == 17);   // 2 x 8 patches count as 4 x 4
-  CHECK(error_of([&] { run(15, 12); }) ==
+  CHECK(error_message([&] { run(15, 12); }) ==
         "[model] pixel_values: expected images of /image_size, 12 x 12, got Float [1, 3, 15, 12]. "
         "Set interpolate_pos_encoding for other sizes.");
   CHECK(run(15, 12, true) == 21);
   CHECK(run(3, 30, true) == 11);
-  CHECK(error_of([&] { run(2, 30, true); }).find("a height and width of at least 3") !=
+  CHECK(error_message([&] { run(2, 30, true); }).find("a height and width of at least 3") !=
         std::string::npos);
-  CHECK(error_of([&] {
+  CHECK(error_message([&] {
           model->forward(torch::ones({0, 3, 12, 12}));
         }) == "[model] pixel_values: expected at least one image, got Float [0, 3, 12, 12].");
-  CHECK(error_of([&] {
+  CHECK(error_message([&] {
           model->forward(torch::ones({1, 1, 12, 12}));
         }).find("3 channels") != std::string::npos);
   // At the table's own size nothing is interpolated.
@@ -231,7 +223,7 @@ TEST_CASE("the contrastive loss pairs text i with image i", "[owlv2]") {
   const auto with_loss = Owlv2Options().return_loss(true);
   const auto output = model->forward(small_owlv2_texts(), small_owlv2_pixels(3), {}, with_loss);
   CHECK(torch::equal(output.loss, owlv2_loss(output.logits_per_text)));
-  CHECK(error_of(
+  CHECK(error_message(
             [&] { model->forward(small_owlv2_texts(), small_owlv2_pixels(2), {}, with_loss); }) ==
         "[loss] similarity: expected as many texts as images, [B, B], got Float [3, 2]. "
         "return_loss pairs text i with image i.");

@@ -5,19 +5,13 @@
 
 using namespace vizoo;
 using vizoo::test::error_of;
+using vizoo::test::fourier_options;
 using vizoo::test::largest_difference;
 using vizoo::test::small_perceiver_config;
 
 namespace {
 
 const auto kLatents = torch::linspace(-1, 1, 2 * 5 * 8).sin().view({2, 5, 8});
-
-PerceiverFourierOptions fourier(std::vector<int64_t> resolution) {
-  PerceiverFourierOptions options;
-  options.num_bands = 2;
-  options.max_resolution = std::move(resolution);
-  return options;
-}
 
 PerceiverPreprocessed preprocessed(int64_t length, int64_t channels) {
   return {torch::rand({2, length, channels}), {}, torch::rand({2, length, channels})};
@@ -39,7 +33,7 @@ PerceiverMultimodalPreprocessor multimodal_preprocessor(
   const auto config = small_perceiver_config();
   PerceiverAudioPreprocessorOptions audio;
   audio.samples_per_patch = 4;
-  audio.fourier_position_encoding_kwargs = fourier({12});
+  audio.fourier_position_encoding_kwargs = fourier_options({12});
   return PerceiverMultimodalPreprocessor(
       PerceiverMultimodalPreprocessorImpl::Modalities{
           {"label", std::make_shared<PerceiverOneHotPreprocessorImpl>(config)},
@@ -78,7 +72,7 @@ TEST_CASE("a basic decoder asks with a table, with points, or with features", "[
   CHECK(table->decoding_cross_attention->attention->self->query->weight.size(0) == 8);
 
   options.position_encoding_type = PerceiverPositionEncodingType::fourier;
-  options.fourier_position_encoding_kwargs = fourier({4, 8});
+  options.fourier_position_encoding_kwargs = fourier_options({4, 8});
   options.output_index_dims = std::vector<int64_t>{4, 8};
   options.position_encoding_only = true;
   const PerceiverBasicDecoder points(config, options);
@@ -211,7 +205,7 @@ TEST_CASE("a multimodal decoder asks for each modality", "[perceiver]") {
   audio.output_index_dims = int64_t{6};
   audio.position_encoding_only = true;
   audio.position_encoding_type = PerceiverPositionEncodingType::fourier;
-  audio.fourier_position_encoding_kwargs = fourier({12});
+  audio.fourier_position_encoding_kwargs = fourier_options({12});
   PerceiverDecoderOptions label;
   label.position_encoding_only = true;
   label.trainable_position_encoding_kwargs = PerceiverTrainableOptions{int64_t{1}, 8};

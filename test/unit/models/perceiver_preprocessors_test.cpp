@@ -4,17 +4,11 @@
 
 using namespace vizoo;
 using vizoo::test::error_of;
+using vizoo::test::fourier_options;
 using vizoo::test::largest_difference;
 using vizoo::test::small_perceiver_config;
 
 namespace {
-
-PerceiverFourierOptions fourier(std::vector<int64_t> resolution) {
-  PerceiverFourierOptions options;
-  options.num_bands = 2;
-  options.max_resolution = std::move(resolution);
-  return options;
-}
 
 // With Fourier features of 10 channels for images, 15 for videos.
 PerceiverImagePreprocessorOptions image_options(PerceiverPrepType prep_type,
@@ -23,7 +17,7 @@ PerceiverImagePreprocessorOptions image_options(PerceiverPrepType prep_type,
   options.prep_type = prep_type;
   options.spatial_downsample = 1;
   options.fourier_position_encoding_kwargs =
-      fourier(std::vector<int64_t>(static_cast<std::size_t>(dimensions), 8));
+      fourier_options(std::vector<int64_t>(static_cast<std::size_t>(dimensions), 8));
   return options;
 }
 
@@ -195,7 +189,7 @@ TEST_CASE("sound becomes patches, a class one position", "[perceiver]") {
   const auto config = small_perceiver_config();
   PerceiverAudioPreprocessorOptions options;
   options.samples_per_patch = 4;
-  options.fourier_position_encoding_kwargs = fourier({12});
+  options.fourier_position_encoding_kwargs = fourier_options({12});
   const PerceiverAudioPreprocessor audio(config, options);
   const auto samples = torch::arange(12, torch::kFloat).view({1, 12, 1});
   const auto output = audio->forward(samples);

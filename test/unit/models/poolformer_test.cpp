@@ -12,14 +12,14 @@ using vizoo::PoolFormerModel;
 
 namespace {
 
-PoolFormerConfig small_config() {
+PoolFormerConfig small_poolformer_config() {
   PoolFormerConfig config;
   config.hidden_sizes = {4, 6, 8, 10};
   config.depths = {1, 1, 1, 1};
   return config;
 }
 
-int64_t parameter_count(PoolFormerConfig config) {
+int64_t poolformer_parameter_count(PoolFormerConfig config) {
   const vizoo::nn::NoInitGuard no_init;
   config.set_num_labels(1000);
   PoolFormerForImageClassification model(std::move(config));
@@ -28,7 +28,7 @@ int64_t parameter_count(PoolFormerConfig config) {
   return count;
 }
 
-std::string error_of(PoolFormerConfig config) {
+std::string poolformer_error(PoolFormerConfig config) {
   try {
     PoolFormerForImageClassification model(std::move(config));
   } catch (const vizoo::ConfigError& error) {
@@ -41,20 +41,20 @@ std::string error_of(PoolFormerConfig config) {
 
 TEST_CASE("parameter counts are those of the published PoolFormers", "[poolformer]") {
   PoolFormerConfig config;
-  CHECK(parameter_count(config) == 11915176);
+  CHECK(poolformer_parameter_count(config) == 11915176);
   config.depths = {4, 4, 12, 4};
-  CHECK(parameter_count(config) == 21388968);
+  CHECK(poolformer_parameter_count(config) == 21388968);
   config.depths = {6, 6, 18, 6};
-  CHECK(parameter_count(config) == 30862760);
+  CHECK(poolformer_parameter_count(config) == 30862760);
   config.hidden_sizes = {96, 192, 384, 768};
-  CHECK(parameter_count(config) == 56172520);
+  CHECK(poolformer_parameter_count(config) == 56172520);
   config.depths = {8, 8, 24, 8};
-  CHECK(parameter_count(config) == 73473448);
+  CHECK(poolformer_parameter_count(config) == 73473448);
 }
 
 TEST_CASE("PoolFormer's stages round as convolutions do; there is no pooler", "[poolformer]") {
   const torch::NoGradGuard no_grad;
-  PoolFormerModel model(small_config());
+  PoolFormerModel model(small_poolformer_config());
   const auto output =
       model->forward(torch::randn({1, 3, 225, 190}), ForwardOptions().output_hidden_states(true));
   REQUIRE(output.hidden_states.size() == 4);
@@ -69,7 +69,7 @@ TEST_CASE("PoolFormer's stages round as convolutions do; there is no pooler", "[
 }
 
 TEST_CASE("PoolFormer's gradients do not depend on the memory format", "[poolformer]") {
-  auto config = small_config();
+  auto config = small_poolformer_config();
   config.num_channels = 2;
   PoolFormerForImageClassification model(config);
   model->to(torch::kDouble);
@@ -89,7 +89,7 @@ TEST_CASE("PoolFormer's gradients do not depend on the memory format", "[poolfor
 }
 
 TEST_CASE("PoolFormer says the least size that it takes", "[poolformer]") {
-  PoolFormerConfig config = small_config();
+  PoolFormerConfig config = small_poolformer_config();
   CHECK(config.least_image_size() == 3);
   PoolFormerModel model(config);
   CHECK(model->forward(torch::zeros({1, 3, 3, 3})).last_hidden_state.sizes() ==
@@ -102,22 +102,23 @@ TEST_CASE("PoolFormer says the least size that it takes", "[poolformer]") {
 }
 
 TEST_CASE("PoolFormer refuses configs that make no model", "[poolformer]") {
-  auto config = small_config();
+  auto config = small_poolformer_config();
   config.pool_size = 4;
-  CHECK(error_of(config) == "[config] /pool_size: expected an odd integer, got 4.");
-  config = small_config();
+  CHECK(poolformer_error(config) == "[config] /pool_size: expected an odd integer, got 4.");
+  config = small_poolformer_config();
   config.strides = {4, 2};
-  CHECK(error_of(config) ==
+  CHECK(poolformer_error(config) ==
         "[config] /strides: expected a value for each of the 4 stages, got 2 values.");
-  config = small_config();
+  config = small_poolformer_config();
   config.padding = {8, 1, 1, 1};
-  CHECK(error_of(config) == "[config] /padding: expected an integer from 0 to 7, got 8.");
-  config = small_config();
+  CHECK(poolformer_error(config) == "[config] /padding: expected an integer from 0 to 7, got 8.");
+  config = small_poolformer_config();
   config.mlp_ratio = -0.1;
-  CHECK(error_of(config) == "[config] /mlp_ratio: expected a number from 0 to 64, got -0.100000.");
-  config = small_config();
+  CHECK(poolformer_error(config) ==
+        "[config] /mlp_ratio: expected a number from 0 to 64, got -0.100000.");
+  config = small_poolformer_config();
   config.hidden_sizes.push_back(12);
-  CHECK(error_of(config) ==
+  CHECK(poolformer_error(config) ==
         "[config] /hidden_sizes: expected the last of /num_encoder_blocks 4 stages to come last, "
         "got 5 values.");
 }

@@ -3,9 +3,11 @@
 #include <limits>
 
 #include "test/support/catch.h"
+#include "test/support/largest_difference.h"
 
 using vizoo::nn::attend;
 using vizoo::nn::AttentionOptions;
+using vizoo::test::largest_difference;
 
 namespace {
 
@@ -14,10 +16,6 @@ struct Inputs {
   torch::Tensor key = torch::randn({2, 3, 7, 4}, torch::kDouble);
   torch::Tensor value = torch::randn({2, 3, 7, 6}, torch::kDouble);
 };
-
-double largest(const torch::Tensor& a, const torch::Tensor& b) {
-  return (a - b).abs().max().item<double>();
-}
 
 }  // namespace
 
@@ -30,13 +28,13 @@ TEST_CASE("fused and explicit attention agree", "[attention]") {
     torch::Tensor map;
     const auto fused = attend(x.query, x.key, x.value, options, nullptr);
     const auto explicitly = attend(x.query, x.key, x.value, options, &map);
-    CHECK(largest(fused, explicitly) < 1e-14);
+    CHECK(largest_difference(fused, explicitly) < 1e-14);
     CHECK(map.sizes() == at::IntArrayRef{2, 3, 5, 7});
-    CHECK(largest(map.sum(-1), torch::ones({2, 3, 5}, torch::kDouble)) < 1e-14);
+    CHECK(largest_difference(map.sum(-1), torch::ones({2, 3, 5}, torch::kDouble)) < 1e-14);
     auto scores = x.query.matmul(x.key.transpose(-1, -2)) / 2.0;
     if (bias.defined()) scores = scores + bias;
-    CHECK(largest(map, scores.softmax(-1)) < 1e-14);
-    CHECK(largest(fused, map.matmul(x.value)) < 1e-14);
+    CHECK(largest_difference(map, scores.softmax(-1)) < 1e-14);
+    CHECK(largest_difference(fused, map.matmul(x.value)) < 1e-14);
   }
 }
 
@@ -46,7 +44,7 @@ TEST_CASE("a head mask scales the map of its head", "[attention]") {
   torch::Tensor map;
   const auto plain = attend(x.query, x.key, x.value, {}, nullptr);
   const auto masked = attend(x.query, x.key, x.value, AttentionOptions().head_mask(mask), &map);
-  CHECK(largest(masked, plain * mask) < 1e-14);
+  CHECK(largest_difference(masked, plain * mask) < 1e-14);
   CHECK(map.select(1, 1).count_nonzero().item<int64_t>() == 0);
 }
 
@@ -59,7 +57,7 @@ TEST_CASE("dropout acts in training mode only, and is that of the map", "[attent
   torch::Tensor map;
   torch::manual_seed(7);
   const auto dropped = attend(x.query, x.key, x.value, options, &map);
-  CHECK(largest(dropped, map.matmul(x.value)) < 1e-14);
+  CHECK(largest_difference(dropped, map.matmul(x.value)) < 1e-14);
   CHECK(map.eq(0).any().item<bool>());
   // Whether the map is asked for makes no difference to what is dropped.
   torch::manual_seed(7);
@@ -72,13 +70,13 @@ TEST_CASE("the query may be scaled, and the map be that before dropout", "[atten
   const auto plain = attend(x.query, x.key, x.value, {}, &map);
   torch::Tensor scaled_map;
   auto options = AttentionOptions().scale_query(true).dropout(0.5).map_before_dropout(true);
-  CHECK(largest(attend(x.query, x.key, x.value, options, &scaled_map), plain) < 1e-14);
-  CHECK(largest(scaled_map, map) < 1e-14);
+  CHECK(largest_difference(attend(x.query, x.key, x.value, options, &scaled_map), plain) < 1e-14);
+  CHECK(largest_difference(scaled_map, map) < 1e-14);
   options.training(true);
   torch::manual_seed(7);
   const auto dropped = attend(x.query, x.key, x.value, options, &scaled_map);
-  CHECK(largest(scaled_map, map) < 1e-14);
-  CHECK(largest(dropped, plain) > 1e-3);
+  CHECK(largest_difference(scaled_map, map) < 1e-14);
+  CHECK(largest_difference(dropped, plain) > 1e-3);
 }
 
 TEST_CASE("step by step a query whose keys are all masked attends evenly", "[attention]") {
@@ -88,14 +86,14 @@ TEST_CASE("step by step a query whose keys are all masked attends evenly", "[att
   const auto bias = torch::full({3, 5}, std::numeric_limits<float>::lowest());
   torch::Tensor map;
   const auto out = attend(query, key, value, AttentionOptions().bias(bias), &map);
-  CHECK(largest(out, value.mean(2, /*keepdim=*/true).expand_as(out)) < 1e-6);
+  CHECK(largest_difference(out, value.mean(2, /*keepdim=*/true).expand_as(out)) < 1e-6);
   out.sum().backward();
-  CHECK(largest(value.grad(), torch::full_like(value, 3.0 / 5)) < 1e-6);
+  CHECK(largest_difference(value.grad(), torch::full_like(value, 3.0 / 5)) < 1e-6);
   // Of one score: (its value's sum - the mean of all) / 5; of a key: that times query / sqrt(4).
   const auto sums = value.detach().sum(-1);  // [1, 1, 5]
   const auto scores = (sums - sums.mean(-1, /*keepdim=*/true)) / 5;
   const auto expected = scores.unsqueeze(-1) * query.sum(2, /*keepdim=*/true) / 2;
-  CHECK(largest(key.grad(), expected) < 1e-6);
+  CHECK(largest_difference(key.grad(), expected) < 1e-6);
 }
 
 TEST_CASE("heads are split and merged", "[attention]") {

@@ -1,16 +1,14 @@
 #include <torch/autograd.h>
 
 #include "test/support/catch.h"
+#include "test/support/largest_difference.h"
 #include "vizoo/core/error.h"
 #include "vizoo/nn/layers.h"
 
 using vizoo::nn::BatchNorm;
+using vizoo::test::largest_difference;
 
 namespace {
-
-double largest(const torch::Tensor& a, const torch::Tensor& b) {
-  return (a - b).abs().max().item<double>();
-}
 
 BatchNorm random_batch_norm(int64_t size) {
   BatchNorm norm(size);
@@ -35,7 +33,7 @@ TEST_CASE("batch norm in evaluation mode uses the running statistics", "[layers]
   const auto scale = norm->weight / (norm->running_var + 1e-5).sqrt();
   const auto expected =
       (x - per_channel(norm->running_mean)) * per_channel(scale) + per_channel(norm->bias);
-  CHECK(largest(norm->forward(x), expected) < 1e-13);
+  CHECK(largest_difference(norm->forward(x), expected) < 1e-13);
   CHECK(norm->num_batches_tracked.item<int64_t>() == 0);
 }
 
@@ -46,9 +44,11 @@ TEST_CASE("batch norm in training mode normalises the batch and tracks it", "[la
   const auto x = torch::randn({6, 3}, torch::kDouble);
   const auto y = norm->forward(x);
   const auto var = x.var(0, /*unbiased=*/false);
-  CHECK(largest(y, (x - x.mean(0)) / (var + 1e-5).sqrt() * norm->weight + norm->bias) < 1e-13);
-  CHECK(largest(norm->running_mean, 0.9 * mean_before + 0.1 * x.mean(0)) < 1e-14);
-  CHECK(largest(norm->running_var, 0.9 * var_before + 0.1 * x.var(0, /*unbiased=*/true)) < 1e-14);
+  CHECK(largest_difference(y, (x - x.mean(0)) / (var + 1e-5).sqrt() * norm->weight + norm->bias) <
+        1e-13);
+  CHECK(largest_difference(norm->running_mean, 0.9 * mean_before + 0.1 * x.mean(0)) < 1e-14);
+  CHECK(largest_difference(norm->running_var,
+                           0.9 * var_before + 0.1 * x.var(0, /*unbiased=*/true)) < 1e-14);
   CHECK(norm->num_batches_tracked.item<int64_t>() == 1);
 }
 
@@ -67,10 +67,11 @@ TEST_CASE("the gradient of batch norm is right whatever the layout around it", "
       // [B, 6, 5] -> [B, 5, 2, 3]
       const auto by_pixel = cotangent.transpose(1, 2).unflatten(2, {2, 3});
       const auto inverse = 1 / (norm->running_var + 1e-5).sqrt();
-      CHECK(largest(gradients[0], by_pixel * per_channel(norm->weight * inverse)) < 1e-12);
+      CHECK(largest_difference(gradients[0], by_pixel * per_channel(norm->weight * inverse)) <
+            1e-12);
       const auto normalised = (x.detach() - per_channel(norm->running_mean)) * per_channel(inverse);
-      CHECK(largest(gradients[1], (by_pixel * normalised).sum({0, 2, 3})) < 1e-12);
-      CHECK(largest(gradients[2], by_pixel.sum({0, 2, 3})) < 1e-12);
+      CHECK(largest_difference(gradients[1], (by_pixel * normalised).sum({0, 2, 3})) < 1e-12);
+      CHECK(largest_difference(gradients[2], by_pixel.sum({0, 2, 3})) < 1e-12);
     }
   }
 }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "test/support/catch.h"
+#include "test/support/op_error.h"
 
 using at::Tensor;
 using torch::autograd::grad;
@@ -15,18 +16,9 @@ using vizoo::ops::grid_distance_bias;
 using vizoo::ops::interpolate_position_embeddings;
 using vizoo::ops::unflatten_batch_like;
 using vizoo::ops::unflatten_patches;
+using vizoo::test::op_error;
 
 namespace {
-
-template <class Function>
-std::string error_of(const Function& f) {
-  try {
-    f();
-  } catch (const c10::Error& error) {
-    return error.what_without_backtrace();
-  }
-  return "no error";
-}
 
 double largest(const Tensor& a, const Tensor& b) { return (a - b).abs().max().item<double>(); }
 
@@ -132,33 +124,33 @@ TEST_CASE("the bias of a grid is that of the distance along each axis", "[image_
 }
 
 TEST_CASE("image ops say what is wrong", "[image_ops]") {
-  CHECK(error_of([] {
+  CHECK(op_error([] {
           average_pool2d(at::zeros({2, 3}), 3);
         }) ==
         "[average_pool2d] input: expected a floating-point tensor [B, C, H, W], got Float [2, 3].");
-  CHECK(error_of([] {
+  CHECK(op_error([] {
           average_pool2d(at::zeros({1, 1, 2, 2}), 2);
         }) == "[average_pool2d] kernel_size: expected an odd integer of at least 1, got 2.");
   const auto image = at::zeros({1, 3, 28, 28});
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           interpolate_position_embeddings(at::zeros({1, 4, 2}), image, 14, true);
         }) ==
         "[interpolate_position_embeddings] position_embeddings: expected a square map of patches, "
         "got 3 of them.");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           interpolate_position_embeddings(at::zeros({2, 4, 2}), image, 14, true);
         }) ==
         "[interpolate_position_embeddings] position_embeddings: expected a tensor [1, 1 + N, C], "
         "got [2, 4, 2].");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           interpolate_position_embeddings(at::zeros({1, 5, 2}), image, 29, true);
         }) ==
         "[interpolate_position_embeddings] pixel_values: expected a height and width of at least "
         "29, got [1, 3, 28, 28].");
-  CHECK(error_of([] {
+  CHECK(op_error([] {
           grid_distance_bias(at::zeros({2, 8}), 3, 1);
         }) == "[grid_distance_bias] attention_biases: expected a tensor [heads, 9], got [2, 8].");
-  CHECK(error_of([] {
+  CHECK(op_error([] {
           grid_distance_bias(at::zeros({2, 9}), 3, 0);
         }) == "[grid_distance_bias] stride: expected an integer of at least 1, got 0.");
 }
@@ -173,19 +165,19 @@ TEST_CASE("rows and patches get the shape of what they belong to", "[image_ops]"
   CHECK(at::equal(map, patches.view({2, 2, 3, 2})));
   CHECK(map.data_ptr() == patches.data_ptr());
 
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           unflatten_batch_like(rows, at::zeros({4, 1}));
         }) == "[unflatten_batch_like] input: expected a multiple of 4 rows, got [6, 2].");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           unflatten_batch_like(rows, at::zeros({0, 1}));
         }) == "[unflatten_batch_like] reference: expected at least one row, got [0, 1].");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           unflatten_patches(patches, at::zeros({2, 3, 11, 16}), 4);
         }) == "[unflatten_patches] patches: expected a tensor [B, 8, C], got [2, 6, 2].");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           unflatten_patches(patches, at::zeros({3, 11, 16}), 4);
         }) == "[unflatten_patches] pixel_values: expected a tensor [B, C, H, W], got [3, 11, 16].");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           unflatten_patches(patches, at::zeros({2, 3, 11, 16}), 0);
         }) == "[unflatten_patches] patch_size: expected an integer of at least 1, got 0.");
 }

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "test/support/catch.h"
+#include "test/support/op_error.h"
 
 using at::Tensor;
 using vizoo::ops::na2d;
@@ -18,25 +19,15 @@ using vizoo::ops::na2d_backward;
 using vizoo::ops::na2d_forward;
 using vizoo::ops::na2d_qk;
 using vizoo::ops::na2d_qk_backward;
+using vizoo::test::op_error;
 
 namespace {
-
-/// The message of the c10::Error that f throws, or "no error".
-template <class Function>
-std::string error_of(const Function& f) {
-  try {
-    f();
-  } catch (const c10::Error& error) {
-    return error.what_without_backtrace();
-  }
-  return "no error";
-}
 
 Tensor zeros(at::IntArrayRef sizes, at::ScalarType dtype = at::kFloat) {
   return at::zeros(sizes, dtype);
 }
 
-Tensor meta(const Tensor& tensor) { return tensor.to(at::kMeta); }
+Tensor on_meta(const Tensor& tensor) { return tensor.to(at::kMeta); }
 
 /// The form of every error: one line, `[op] subject: expected X, got Y.`
 bool is_well_formed(const std::string& message, const std::string& op) {
@@ -50,7 +41,7 @@ const std::vector<int64_t> kSize{1, 8, 9, 2, 4};
 /// na2d of valid arguments but for the window.
 std::string window_error(at::IntArrayRef kernel_size, at::IntArrayRef dilation) {
   const auto x = zeros(kSize);
-  return error_of([&] { na2d(x, x, x, std::nullopt, kernel_size, dilation); });
+  return op_error([&] { na2d(x, x, x, std::nullopt, kernel_size, dilation); });
 }
 
 /// na2d of these three with a 3x3 window.
@@ -58,7 +49,7 @@ std::string operand_error(const Tensor& query,
                           const Tensor& key,
                           const Tensor& value,
                           const std::optional<Tensor>& rpb = std::nullopt) {
-  return error_of([&] { na2d(query, key, value, rpb, {3, 3}, {1, 1}); });
+  return op_error([&] { na2d(query, key, value, rpb, {3, 3}, {1, 1}); });
 }
 
 std::string operand_error(const Tensor& all) { return operand_error(all, all, all); }
@@ -121,9 +112,9 @@ TEST_CASE("operands that are refused", "[na2d][error]") {
         "[na2d] key: expected Float on cpu, got Double [1, 8, 9, 2, 4] on cpu.");
   CHECK(operand_error(x, x, x.to(at::kHalf)) ==
         "[na2d] value: expected Float on cpu, got Half [1, 8, 9, 2, 4] on cpu.");
-  CHECK(operand_error(x, meta(x), x) ==
+  CHECK(operand_error(x, on_meta(x), x) ==
         "[na2d] key: expected Float on cpu, got Float [1, 8, 9, 2, 4] on meta.");
-  CHECK(operand_error(meta(x), x, x) ==
+  CHECK(operand_error(on_meta(x), x, x) ==
         "[na2d] key: expected Float on meta, got Float [1, 8, 9, 2, 4] on cpu.");
   CHECK(operand_error(zeros({8, 9, 2, 4})) ==
         "[na2d] query: expected a tensor [B, H, W, heads, D], got Float [8, 9, 2, 4] on cpu.");
@@ -182,9 +173,9 @@ TEST_CASE("biases that are refused", "[na2d][error]") {
         "[na2d] rpb: expected sizes [2, 5, 5], got [5, 5].");
   CHECK(operand_error(x, x, x, zeros({2, 5, 5}, at::kHalf)) ==
         "[na2d] rpb: expected Float on cpu, got Half [2, 5, 5] on cpu.");
-  CHECK(operand_error(x, x, x, meta(zeros({2, 5, 5}))) ==
+  CHECK(operand_error(x, x, x, on_meta(zeros({2, 5, 5}))) ==
         "[na2d] rpb: expected Float on cpu, got Float [2, 5, 5] on meta.");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           na2d(x, x, x, zeros({2, 9, 5}), {3, 5}, {1, 1});
         }) == "[na2d] rpb: expected sizes [2, 5, 9], got [2, 9, 5].");
   // Any strides will do.
@@ -210,7 +201,7 @@ TEST_CASE("what the fused backward refuses", "[na2d][error]") {
   const auto x = zeros(kSize);
   const auto log_sums = zeros({1, 8, 9, 2});
   const auto error = [&](const Tensor& grad_out, const Tensor& out, const Tensor& lse) {
-    return error_of([&] {
+    return op_error([&] {
       na2d_backward(grad_out, x, x, x, std::nullopt, out, lse, {3, 3}, {1, 1});
     });
   };
@@ -227,14 +218,14 @@ TEST_CASE("what the fused backward refuses", "[na2d][error]") {
         "[na2d_backward] lse: expected sizes [1, 8, 9, 2], got [1, 8, 9].");
   CHECK(error(x, x, log_sums.to(at::kDouble)) ==
         "[na2d_backward] lse: expected Float on cpu, got Double [1, 8, 9, 2] on cpu.");
-  CHECK(error(x, x, meta(log_sums)) ==
+  CHECK(error(x, x, on_meta(log_sums)) ==
         "[na2d_backward] lse: expected Float on cpu, got Float [1, 8, 9, 2] on meta.");
   const auto half = x.to(at::kHalf);
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           na2d_backward(
               half, half, half, half, std::nullopt, half, log_sums.to(at::kHalf), {3, 3}, {1, 1});
         }) == "[na2d_backward] lse: expected Float on cpu, got Half [1, 8, 9, 2] on cpu.");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           na2d_backward(x, x, x, x, std::nullopt, x, log_sums, {2, 3}, {1, 1});
         }) == "[na2d_backward] kernel_size: expected odd sizes of at least 3, got [2, 3].");
 }
@@ -243,7 +234,7 @@ TEST_CASE("what the unfused ops refuse", "[na2d][error]") {
   const auto x = zeros({1, 2, 8, 9, 4});
   const auto attn = zeros({1, 2, 8, 9, 9});
   const auto qk = [&](const Tensor& query, const Tensor& key, at::IntArrayRef kernel_size) {
-    return error_of([&] { na2d_qk(query, key, std::nullopt, kernel_size, {1, 1}); });
+    return op_error([&] { na2d_qk(query, key, std::nullopt, kernel_size, {1, 1}); });
   };
   CHECK(qk(x, x, {2, 3}) == "[na2d_qk] kernel_size: expected odd sizes of at least 3, got [2, 3].");
   CHECK(qk(x, zeros({1, 2, 8, 9, 5}), {3, 3}) ==
@@ -252,11 +243,11 @@ TEST_CASE("what the unfused ops refuse", "[na2d][error]") {
         "[na2d_qk] query: expected a tensor [B, heads, H, W, D], got Float [2, 8, 9, 4] on cpu.");
   const auto headless = zeros({1, 0, 8, 9, 4});
   CHECK(qk(headless, headless, {3, 3}) == "[na2d_qk] query: expected at least one head, got none.");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           na2d_qk(x, x, zeros({2, 5, 4}), {3, 3}, {1, 1});
         }) == "[na2d_qk] rpb: expected sizes [2, 5, 5], got [2, 5, 4].");
   const auto qk_backward = [&](const Tensor& grad) {
-    return error_of([&] { na2d_qk_backward(grad, x, x, std::nullopt, {3, 3}, {1, 1}); });
+    return op_error([&] { na2d_qk_backward(grad, x, x, std::nullopt, {3, 3}, {1, 1}); });
   };
   CHECK(qk_backward(zeros({1, 2, 8, 9, 8})) ==
         "[na2d_qk_backward] grad_attn: expected sizes [1, 2, 8, 9, 9], got [1, 2, 8, 9, 8].");
@@ -264,10 +255,10 @@ TEST_CASE("what the unfused ops refuse", "[na2d][error]") {
         "[na2d_qk_backward] grad_attn: expected Float on cpu, got Double [1, 2, 8, 9, 9] on cpu.");
 
   const auto av = [&](const Tensor& weights, const Tensor& value) {
-    return error_of([&] { na2d_av(weights, value, {3, 3}, {1, 1}); });
+    return op_error([&] { na2d_av(weights, value, {3, 3}, {1, 1}); });
   };
   CHECK(av(attn, x) == "no error");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           na2d_av(attn, x, {3, 5}, {1, 1});
         }) == "[na2d_av] attn: expected sizes [1, 2, 8, 9, 15], got [1, 2, 8, 9, 9].");
   CHECK(av(zeros({2, 8, 9, 9}), x) ==
@@ -284,33 +275,33 @@ TEST_CASE("what the unfused ops refuse", "[na2d][error]") {
   CHECK(av(attn, zeros({1, 2, 8, 4, 9}).transpose(3, 4)) ==
         "[na2d_av] value: expected unit stride over the last dimension, got 9. Call contiguous() "
         "first.");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           na2d_av(attn, x, {3, 3}, {3, 1});
         }) ==
         "[na2d_av] kernel_size: expected kernel_size * dilation of at most the height and width, "
         "8 x 9, got [3, 3] * [3, 1]. Pad the input first.");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           na2d_av_backward(zeros({1, 2, 8, 9, 5}), attn, x, {3, 3}, {1, 1});
         }) == "[na2d_av_backward] grad_out: expected sizes [1, 2, 8, 9, 4], got [1, 2, 8, 9, 5].");
 }
 
 TEST_CASE("bad input is refused with a gradient and without data, too", "[na2d][error]") {
   const auto x = zeros(kSize).requires_grad_();
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           na2d(x, x, x, std::nullopt, {4, 3}, {1, 1});
         }) == "[na2d_forward] kernel_size: expected odd sizes of at least 3, got [4, 3].");
-  const auto y = meta(zeros(kSize));
-  CHECK(error_of([&] {
+  const auto y = on_meta(zeros(kSize));
+  CHECK(op_error([&] {
           na2d(y, y, y, std::nullopt, {4, 3}, {1, 1});
         }) == "[na2d] kernel_size: expected odd sizes of at least 3, got [4, 3].");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           na2d_forward(y, y, y, std::nullopt, {3, 3}, {4, 1});
         }) ==
         "[na2d_forward] kernel_size: expected kernel_size * dilation of at most the height and "
         "width, 8 x 9, got [3, 3] * [4, 1]. Pad the input first.");
-  CHECK(operand_error(meta(zeros({1, 8, 9, 2, 257}))) ==
+  CHECK(operand_error(on_meta(zeros({1, 8, 9, 2, 257}))) ==
         "[na2d] query: expected a head dimension of 1 to 256, got 257.");
-  CHECK(operand_error(meta(zeros(kSize, at::kInt))) ==
+  CHECK(operand_error(on_meta(zeros(kSize, at::kInt))) ==
         "[na2d] query: expected float32, float64, float16 or bfloat16, got Int.");
 }
 

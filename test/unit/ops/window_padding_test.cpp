@@ -4,26 +4,14 @@
 #include <string>
 
 #include "test/support/catch.h"
+#include "test/support/op_error.h"
 #include "vizoo/ops/neighborhood_attention.h"
 
 using at::Tensor;
 using torch::autograd::grad;
 using vizoo::ops::crop_like;
 using vizoo::ops::pad_to_at_least;
-
-namespace {
-
-template <class Function>
-std::string error_of(const Function& f) {
-  try {
-    f();
-  } catch (const c10::Error& error) {
-    return error.what_without_backtrace();
-  }
-  return "no error";
-}
-
-}  // namespace
+using vizoo::test::op_error;
 
 TEST_CASE("padding adds zeros at the bottom and at the right", "[window_padding]") {
   for (const auto dtype : {at::kFloat, at::kDouble, at::kHalf, at::kBFloat16}) {
@@ -103,33 +91,33 @@ TEST_CASE("attention on a small image: pad, attend, crop", "[window_padding]") {
 
 TEST_CASE("what padding and cropping refuse", "[window_padding][error]") {
   const auto x = at::zeros({1, 2, 3, 4});
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           pad_to_at_least(at::zeros({2, 3, 4}), {1, 1});
         }) ==
         "[pad_to_at_least] input: expected a tensor [B, H, W, C], got Float [2, 3, 4] on cpu.");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           pad_to_at_least(Tensor(), {1, 1});
         }) == "[pad_to_at_least] input: expected a tensor [B, H, W, C], got nothing.");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           pad_to_at_least(x, {-1, 1});
         }) == "[pad_to_at_least] size: expected integers of at least 0, got [-1, 1].");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           pad_to_at_least(x, {1, 1, 1});
         }) == "[pad_to_at_least] size: expected two integers, height and width, got [1, 1, 1].");
-  CHECK(error_of([&] { pad_to_at_least(x, {1}); }) ==
+  CHECK(op_error([&] { pad_to_at_least(x, {1}); }) ==
         "[pad_to_at_least] size: expected two integers, height and width, got [1].");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           crop_like(at::zeros({2, 3, 4}), x);
         }) == "[crop_like] input: expected a tensor [B, H, W, C], got Float [2, 3, 4] on cpu.");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           crop_like(x, at::zeros({2, 2}));
         }) == "[crop_like] reference: expected a tensor [B, H, W, ...], got Float [2, 2] on cpu.");
-  CHECK(error_of([&] { crop_like(x, Tensor()); }) ==
+  CHECK(op_error([&] { crop_like(x, Tensor()); }) ==
         "[crop_like] reference: expected a tensor [B, H, W, ...], got nothing.");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           crop_like(x, at::zeros({1, 3, 3, 4}));
         }) == "[crop_like] reference: expected a height and width of at most 2 x 3, got 3 x 3.");
-  CHECK(error_of([&] {
+  CHECK(op_error([&] {
           crop_like(x, at::zeros({1, 2, 4, 4}));
         }) == "[crop_like] reference: expected a height and width of at most 2 x 3, got 2 x 4.");
 }

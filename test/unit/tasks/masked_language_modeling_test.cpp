@@ -7,7 +7,7 @@
 namespace vizoo {
 namespace {
 
-PerceiverForMaskedLM small_model(int64_t max_positions = 40, int64_t vocab_size = 262) {
+PerceiverForMaskedLM small_language_model(int64_t max_positions = 40, int64_t vocab_size = 262) {
   PerceiverConfig config;
   config.num_latents = 5;
   config.d_latents = 8;
@@ -36,7 +36,7 @@ std::string message(const PerceiverForMaskedLM& model, const std::string& text) 
 
 TEST_CASE("masks are filled with what forward of the padded text expects there") {
   const torch::NoGradGuard no_grad;
-  const auto model = small_model();
+  const auto model = small_language_model();
   const PerceiverTokenizer tokenizer;
   const std::string text = "A [MASK]t[MASK][MASK] .";
   const auto filled = fill_mask(*model, tokenizer, text, 3);
@@ -79,7 +79,7 @@ TEST_CASE("masks are filled with what forward of the padded text expects there")
 
 TEST_CASE("a masked language model may be any function") {
   const torch::NoGradGuard no_grad;
-  const auto model = small_model();
+  const auto model = small_language_model();
   const PerceiverTokenizer tokenizer;
   // The whole forward, of which the masks' logits are taken.
   const MaskedLanguageModel whole(
@@ -105,7 +105,7 @@ TEST_CASE("a masked language model may be any function") {
 
 TEST_CASE("a model that is sure of a byte fills it in") {
   const torch::NoGradGuard no_grad;
-  const auto model = small_model();
+  const auto model = small_language_model();
   model->embedding_decoder->bias[0x65 + 6] = 1000.0;
   const PerceiverTokenizer tokenizer;
   const auto filled = fill_mask(*model, tokenizer, "h[MASK]llo .", 1);
@@ -123,7 +123,7 @@ TEST_CASE("a model that is sure of a byte fills it in") {
 
 TEST_CASE("more candidates than there are tokens are all of the tokenizer's") {
   const torch::NoGradGuard no_grad;
-  const auto model = small_model(40, 300);
+  const auto model = small_language_model(40, 300);
   const auto filled = fill_mask(*model, PerceiverTokenizer(), "[MASK]", 1000);
   CHECK(filled.masks.at(0).candidates.size() == 262);
   double sum = 0.0;
@@ -132,7 +132,7 @@ TEST_CASE("more candidates than there are tokens are all of the tokenizer's") {
 }
 
 TEST_CASE("texts that cannot be filled in are errors") {
-  const auto model = small_model();
+  const auto model = small_language_model();
   CHECK(message(model, "no mask") ==
         "[tokenizer] text: expected at least one [MASK], got none. Each stands for one token to be "
         "filled in.");
@@ -142,7 +142,7 @@ TEST_CASE("texts that cannot be filled in are errors") {
   CHECK(message(model, std::string(37, 'a') + "[MASK]") == "");
   CHECK(message(model, "\xff[MASK]").find("UTF-8") != std::string::npos);
   CHECK_THROWS_AS(fill_mask(*model, PerceiverTokenizer(), "[MASK]", 0), UsageError);
-  CHECK(message(small_model(40, 50), "[MASK]a") != "");  // ids that the model lacks
+  CHECK(message(small_language_model(40, 50), "[MASK]a") != "");  // ids that the model lacks
 }
 
 }  // namespace

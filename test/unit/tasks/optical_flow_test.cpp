@@ -8,7 +8,7 @@ namespace {
 
 using Starts = std::vector<int64_t>;
 
-PerceiverForOpticalFlow small_model(int64_t height, int64_t width) {
+PerceiverForOpticalFlow small_flow_model(int64_t height, int64_t width) {
   PerceiverConfig config;
   config.num_latents = 4;
   config.d_latents = 8;
@@ -83,7 +83,7 @@ TEST_CASE("weights of a tile are the distance to the next border") {
 
 TEST_CASE("a frame of one tile is the model's output in pixels") {
   const torch::NoGradGuard no_grad;
-  const auto model = small_model(8, 12);
+  const auto model = small_flow_model(8, 12);
   const auto first = random_frame(8, 12);
   const auto second = random_frame(8, 12);
   const auto flow = optical_flow(*model, first, second);
@@ -96,7 +96,7 @@ TEST_CASE("a frame of one tile is the model's output in pixels") {
 
 TEST_CASE("tiles are blended by their weights, whatever runs together") {
   const torch::NoGradGuard no_grad;
-  const auto model = small_model(8, 12);
+  const auto model = small_flow_model(8, 12);
   const auto first = random_frame(13, 24);
   const auto second = random_frame(13, 24);
   auto flow = torch::zeros({13, 24, 2}, torch::kFloat64);
@@ -130,7 +130,7 @@ TEST_CASE("tiles are blended by their weights, whatever runs together") {
 }
 
 TEST_CASE("frames that do not fit are errors") {
-  const auto model = small_model(8, 12);
+  const auto model = small_flow_model(8, 12);
   const auto message = [&](const torch::Tensor& first, const torch::Tensor& second) {
     try {
       optical_flow(*model, first, second);

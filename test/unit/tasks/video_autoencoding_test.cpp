@@ -6,7 +6,7 @@
 namespace vizoo {
 namespace {
 
-PerceiverForMultimodalAutoencoding small_model(int64_t samples_per_patch = 4) {
+PerceiverForMultimodalAutoencoding small_autoencoder(int64_t samples_per_patch = 4) {
   PerceiverConfig config;
   config.num_latents = 4;
   config.d_latents = 8;
@@ -31,7 +31,7 @@ PerceiverForMultimodalAutoencoding small_model(int64_t samples_per_patch = 4) {
 
 TEST_CASE("a video is decoded in parts as upstream's loop over forward does") {
   const torch::NoGradGuard no_grad;
-  const auto model = small_model();
+  const auto model = small_autoencoder();
   const auto frames = torch::randint(0, 256, {2, 8, 8, 3}, torch::kByte);
   const auto audio = torch::rand({40}) * 2 - 1;
   PerceiverModalities inputs;
@@ -73,7 +73,7 @@ TEST_CASE("a video is decoded in parts as upstream's loop over forward does") {
 }
 
 TEST_CASE("a video or a sound that does not fit is an error that names it") {
-  const auto model = small_model();
+  const auto model = small_autoencoder();
   const auto frames = torch::zeros({2, 8, 8, 3}, torch::kByte);
   const auto audio = torch::zeros({40});
   const auto message = [&](const torch::Tensor& image, const torch::Tensor& sound) {
@@ -106,7 +106,7 @@ TEST_CASE("a long video is decoded window by window, its end in one that ends wi
   const torch::NoGradGuard no_grad;
   // 40 samples a window: all of them are patches of 4; of patches of 3 there are 39.
   const int64_t samples_per_patch = GENERATE(4, 3);
-  const auto model = small_model(samples_per_patch);
+  const auto model = small_autoencoder(samples_per_patch);
   const auto heard = autoencoding_samples(model->config);
   REQUIRE(heard == (samples_per_patch == 4 ? 40 : 39));
   const auto video = torch::randint(0, 256, {5, 8, 8, 3}, torch::kByte);
@@ -139,7 +139,7 @@ TEST_CASE("a long video is decoded window by window, its end in one that ends wi
 
 TEST_CASE("a video ends where its sound ends, and has at least one window") {
   const torch::NoGradGuard no_grad;
-  const auto model = small_model();
+  const auto model = small_autoencoder();
   const auto video = torch::randint(0, 256, {9, 8, 8, 3}, torch::kByte);
   VideoAutoencoder windows(*model, frames_of(video), torch::zeros({79}));
   CHECK(windows.next()->frames.size(0) == 2);

@@ -8,7 +8,7 @@
 namespace vizoo {
 namespace {
 
-Owlv2ForObjectDetection small_model() {
+Owlv2ForObjectDetection small_detector() {
   Owlv2Config config;
   config.text_config.vocab_size = 20;
   config.text_config.hidden_size = 8;
@@ -31,7 +31,7 @@ Owlv2ForObjectDetection small_model() {
 
 TEST_CASE("queries of texts give what forward gives with them in every image") {
   const torch::NoGradGuard no_grad;
-  auto model = small_model();
+  auto model = small_detector();
   // The last row is padding: its column is masked.
   const auto ids = torch::tensor({{18, 3, 19, 0}, {18, 5, 6, 19}, {0, 0, 0, 0}}, torch::kInt64);
   const auto mask = torch::tensor({{1, 1, 1, 0}, {1, 1, 1, 1}, {1, 0, 0, 0}}, torch::kInt64);
@@ -47,7 +47,7 @@ TEST_CASE("queries of texts give what forward gives with them in every image") {
 
 TEST_CASE("the query of an image gives what image_guided_detection gives") {
   const torch::NoGradGuard no_grad;
-  auto model = small_model();
+  auto model = small_detector();
   const auto pixels = torch::randn({3, 3, 16, 16});
   const auto query = torch::randn({1, 3, 16, 16});
   const auto output = detect_queries(*model, image_query(*model, query), pixels);
@@ -59,7 +59,7 @@ TEST_CASE("the query of an image gives what image_guided_detection gives") {
 
 TEST_CASE("a query image without a box that passes is an error") {
   const torch::NoGradGuard no_grad;
-  auto model = small_model();
+  auto model = small_detector();
   // NaN overlaps nothing: no box is as good as 0.8 of the best.
   model->box_head->dense2->bias.fill_(std::numeric_limits<float>::quiet_NaN());
   CHECK_THROWS_AS(image_query(*model, torch::randn({1, 3, 16, 16})), ImageError);

@@ -90,7 +90,7 @@ Scenes random_scenes(uint64_t seed, int labels) {
   return scenes;
 }
 
-double number(const AveragePrecision& metric, const std::string& name) {
+double precision_value(const AveragePrecision& metric, const std::string& name) {
   for (const auto& [key, value] : metric.values()) {
     if (key == name) return value;
   }
@@ -102,7 +102,7 @@ torch::Tensor boxes_of(const std::vector<float>& corners) {
   return torch::tensor(corners).view({-1, 4});
 }
 
-torch::Tensor labels_of(const std::vector<int64_t>& labels) { return torch::tensor(labels); }
+torch::Tensor label_tensor(const std::vector<int64_t>& labels) { return torch::tensor(labels); }
 
 }  // namespace
 
@@ -135,75 +135,77 @@ TEST_CASE("average precision does not depend on who saw which image", "[training
   AveragePrecision merged;
   merged.set_rows(torch::cat({odd.rows(), even.rows(), AveragePrecision().rows()}));
   CHECK(merged.values() == whole.values());
-  CHECK(number(whole, "AP") > 0);
+  CHECK(precision_value(whole, "AP") > 0);
 }
 
 TEST_CASE("average precision by hand", "[training]") {
   const auto truth =
-      TrueBoxes{boxes_of({0, 0, 10, 10, 100, 0, 140, 40}), labels_of({0, 0}), {}, {}};
+      TrueBoxes{boxes_of({0, 0, 10, 10, 100, 0, 140, 40}), label_tensor({0, 0}), {}, {}};
   SECTION("all found") {
     AveragePrecision metric;
     metric.add(0, {truth.boxes, torch::tensor({0.9F, 0.8F}), truth.labels}, truth);
     for (const auto* name : {"AP", "AP50", "AP75", "AP_small", "AP_medium", "AR_10", "AR_100"}) {
-      CHECK(number(metric, name) == Approx(1.0).epsilon(1e-12));
+      CHECK(precision_value(metric, name) == Approx(1.0).epsilon(1e-12));
     }
-    CHECK(number(metric, "AR_1") == 0.5);
-    CHECK(number(metric, "AP_large") == -1);
-    CHECK(number(metric, "AR_large") == -1);
+    CHECK(precision_value(metric, "AR_1") == 0.5);
+    CHECK(precision_value(metric, "AP_large") == -1);
+    CHECK(precision_value(metric, "AR_large") == -1);
   }
   SECTION("one of two, behind a wrong one: precision 1/2 up to recall 1/2") {
     AveragePrecision metric;
-    metric.add(
-        0,
-        {boxes_of({50, 50, 60, 60, 0, 0, 10, 10}), torch::tensor({0.9F, 0.8F}), labels_of({0, 0})},
-        truth);
-    CHECK(number(metric, "AP50") == Approx(51 * 0.5 / 101).epsilon(1e-12));
-    CHECK(number(metric, "AP") == Approx(51 * 0.5 / 101).epsilon(1e-12));
-    CHECK(number(metric, "AP_medium") == 0);
-    CHECK(number(metric, "AR_1") == 0);
-    CHECK(number(metric, "AR_100") == 0.5);
+    metric.add(0,
+               {boxes_of({50, 50, 60, 60, 0, 0, 10, 10}),
+                torch::tensor({0.9F, 0.8F}),
+                label_tensor({0, 0})},
+               truth);
+    CHECK(precision_value(metric, "AP50") == Approx(51 * 0.5 / 101).epsilon(1e-12));
+    CHECK(precision_value(metric, "AP") == Approx(51 * 0.5 / 101).epsilon(1e-12));
+    CHECK(precision_value(metric, "AP_medium") == 0);
+    CHECK(precision_value(metric, "AR_1") == 0);
+    CHECK(precision_value(metric, "AR_100") == 0.5);
   }
   SECTION("a box of IoU 0.8 counts for the thresholds up to it") {
     AveragePrecision metric;
     metric.add(0,
-               {boxes_of({0, 0, 10, 8.04F}), torch::tensor({0.9F}), labels_of({0})},
-               {boxes_of({0, 0, 10, 10}), labels_of({0}), {}, {}});
-    CHECK(number(metric, "AP") == Approx(0.7).epsilon(1e-12));
-    CHECK(number(metric, "AP75") == Approx(1.0).epsilon(1e-12));
+               {boxes_of({0, 0, 10, 8.04F}), torch::tensor({0.9F}), label_tensor({0})},
+               {boxes_of({0, 0, 10, 10}), label_tensor({0}), {}, {}});
+    CHECK(precision_value(metric, "AP") == Approx(0.7).epsilon(1e-12));
+    CHECK(precision_value(metric, "AP75") == Approx(1.0).epsilon(1e-12));
   }
   SECTION("a second detection of a box is wrong, in a crowd it is not") {
     const auto twice = FoundBoxes{
-        boxes_of({0, 0, 10, 10, 0, 0, 10, 10}), torch::tensor({0.9F, 0.8F}), labels_of({0, 0})};
+        boxes_of({0, 0, 10, 10, 0, 0, 10, 10}), torch::tensor({0.9F, 0.8F}), label_tensor({0, 0})};
     const auto both = FoundBoxes{boxes_of({0, 0, 10, 10, 0, 0, 10, 10, 20, 20, 30, 30}),
                                  torch::tensor({0.9F, 0.8F, 0.7F}),
-                                 labels_of({0, 0, 0})};
+                                 label_tensor({0, 0, 0})};
     const auto pair = boxes_of({0, 0, 10, 10, 20, 20, 30, 30});
     AveragePrecision alone;
-    alone.add(0, both, {pair, labels_of({0, 0}), {}, {}});
+    alone.add(0, both, {pair, label_tensor({0, 0}), {}, {}});
     // Precision 1 up to recall 1/2, 2/3 beyond.
-    CHECK(number(alone, "AP") == Approx((51 + 50 * 2.0 / 3) / 101).epsilon(1e-12));
+    CHECK(precision_value(alone, "AP") == Approx((51 + 50 * 2.0 / 3) / 101).epsilon(1e-12));
     AveragePrecision crowded;
-    crowded.add(0, both, {pair, labels_of({0, 0}), torch::tensor({true, false}), {}});
-    CHECK(number(crowded, "AP") == Approx(1.0).epsilon(1e-12));
+    crowded.add(0, both, {pair, label_tensor({0, 0}), torch::tensor({true, false}), {}});
+    CHECK(precision_value(crowded, "AP") == Approx(1.0).epsilon(1e-12));
     AveragePrecision only_crowd;
-    only_crowd.add(0, twice, {boxes_of({0, 0, 10, 10}), labels_of({0}), torch::tensor({true}), {}});
-    CHECK(number(only_crowd, "AP") == -1);
+    only_crowd.add(
+        0, twice, {boxes_of({0, 0, 10, 10}), label_tensor({0}), torch::tensor({true}), {}});
+    CHECK(precision_value(only_crowd, "AP") == -1);
   }
   SECTION("the area of the segment decides the size") {
     AveragePrecision metric;
     metric.add(0,
-               {boxes_of({0, 0, 100, 100}), torch::tensor({0.5F}), labels_of({0})},
-               {boxes_of({0, 0, 100, 100}), labels_of({0}), {}, torch::tensor({1000.0F})});
-    CHECK(number(metric, "AP_small") == Approx(1.0).epsilon(1e-12));
-    CHECK(number(metric, "AP_large") == -1);
+               {boxes_of({0, 0, 100, 100}), torch::tensor({0.5F}), label_tensor({0})},
+               {boxes_of({0, 0, 100, 100}), label_tensor({0}), {}, torch::tensor({1000.0F})});
+    CHECK(precision_value(metric, "AP_small") == Approx(1.0).epsilon(1e-12));
+    CHECK(precision_value(metric, "AP_large") == -1);
   }
   SECTION("classes that do not occur do not count") {
     AveragePrecision metric;
     metric.add(
         0,
-        {boxes_of({0, 0, 10, 10, 0, 0, 10, 10}), torch::tensor({0.9F, 0.8F}), labels_of({0, 7})},
-        {boxes_of({0, 0, 10, 10}), labels_of({0}), {}, {}});
-    CHECK(number(metric, "AP") == Approx(1.0).epsilon(1e-12));
+        {boxes_of({0, 0, 10, 10, 0, 0, 10, 10}), torch::tensor({0.9F, 0.8F}), label_tensor({0, 7})},
+        {boxes_of({0, 0, 10, 10}), label_tensor({0}), {}, {}});
+    CHECK(precision_value(metric, "AP") == Approx(1.0).epsilon(1e-12));
   }
 }
 
@@ -215,8 +217,8 @@ TEST_CASE("without images nothing is known", "[training]") {
 
 TEST_CASE("average precision refuses boxes that are none", "[training]") {
   AveragePrecision metric;
-  const FoundBoxes found{torch::zeros({1, 4}), torch::zeros({1}), labels_of({0})};
-  const TrueBoxes truth{torch::zeros({1, 4}), labels_of({0}), {}, {}};
+  const FoundBoxes found{torch::zeros({1, 4}), torch::zeros({1}), label_tensor({0})};
+  const TrueBoxes truth{torch::zeros({1, 4}), label_tensor({0}), {}, {}};
   CHECK(error_message([&] { metric.add(-1, found, truth); }) ==
         "[metric] image: expected a number from 0, got -1.");
   auto bad = found;
@@ -228,11 +230,11 @@ TEST_CASE("average precision refuses boxes that are none", "[training]") {
   CHECK(error_message([&] { metric.add(0, bad, truth); }) ==
         "[metric] found.scores: expected finite numbers, got NaN or infinity.");
   bad = found;
-  bad.labels = labels_of({-3});
+  bad.labels = label_tensor({-3});
   CHECK(error_message([&] { metric.add(0, bad, truth); }) ==
         "[metric] found.labels: expected classes from 0, got -3.");
   auto wrong = truth;
-  wrong.labels = labels_of({0, 1});
+  wrong.labels = label_tensor({0, 1});
   CHECK(error_message([&] { metric.add(0, found, wrong); }) ==
         "[metric] truth.labels: expected classes, int64 of shape [1], got Long [2].");
   wrong = truth;

@@ -1,6 +1,7 @@
 #include "test/support/catch.h"
 #include "test/support/corpus.h"
 #include "test/support/jpeg_writer.h"
+#include "test/support/sample_stream.h"
 #include "test/support/small_tokenizer.h"
 #include "test/unit/vision/pattern.h"
 #include "vizoo/core/error.h"
@@ -10,6 +11,8 @@
 #include "vizoo/vision/image.h"
 
 namespace vizoo {
+using vizoo::test::sample_stream;
+
 namespace {
 
 // A data set that can be made wrong: two images of 40 x 60 and 30 x 20 pixels, three categories.
@@ -60,13 +63,11 @@ class SmallCoco {
   std::unique_ptr<Tokenizer> tokenizer = test::SmallTokenizer().load();
 };
 
-RandomStream stream(uint64_t index = 0) { return RandomStream(0, 0, index, RandomPurpose::sample); }
-
 TEST_CASE("categories become the queries, in the order of their ids") {
   const SmallCoco coco;
   const auto dataset = coco.open(CocoDetectionOptions().prompt("a {}"));
   CHECK(dataset.queries() == std::vector<std::string>{"a a cab", "a the", "a cat"});
-  auto random = stream();
+  auto random = sample_stream();
   const auto sample = dataset.get(1, random);
   EncodeOptions encode;
   encode.padding = PaddingStrategy::max_length;
@@ -84,7 +85,7 @@ TEST_CASE("boxes are relative to the padded square, crowds are no targets") {
   const SmallCoco coco;
   const auto dataset = coco.open();
   REQUIRE(dataset.size() == 2);
-  auto random = stream();
+  auto random = sample_stream();
   const auto sample = dataset.get(0, random);
   const auto expected = torch::tensor(
       {{12.0 / 60, 8.0 / 60, 12.0 / 60, 8.0 / 60}, {45.25 / 60, 10.0 / 60, 29.5 / 60, 20.0 / 60}},
@@ -111,7 +112,7 @@ TEST_CASE("boxes are relative to the padded square, crowds are no targets") {
 TEST_CASE("a mirrored image has mirrored boxes") {
   const SmallCoco coco;
   const auto dataset = coco.open(CocoDetectionOptions().horizontal_flip(1.0));
-  auto random = stream();
+  auto random = sample_stream();
   const auto sample = dataset.get(0, random);
   const auto expected = torch::tensor(
       {{48.0 / 60, 8.0 / 60, 12.0 / 60, 8.0 / 60}, {14.75 / 60, 10.0 / 60, 29.5 / 60, 20.0 / 60}},
@@ -158,7 +159,7 @@ TEST_CASE("an image of another size than the annotations say cannot be used") {
   SmallCoco coco;
   coco.json["images"][1]["height"] = 31;
   const auto dataset = coco.open();
-  auto random = stream();
+  auto random = sample_stream();
   const auto message = test::message_of<ImageError>([&] { dataset.get(1, random); });
   CHECK(message.find("expected 31 x 20 pixels as the annotations say, got 30 x 20.") !=
         std::string::npos);

@@ -39,7 +39,7 @@ std::vector<DetectionLossOptions> recipes() {
   };
 }
 
-double number(const torch::Tensor& scalar) {
+double scalar_value(const torch::Tensor& scalar) {
   REQUIRE(scalar.dim() == 0);
   return scalar.item<double>();
 }
@@ -53,10 +53,10 @@ TEST_CASE("the loss is that of its definition", "[training]") {
     for (const auto& options : recipes()) {
       const auto output = detection_loss(batch.logits, batch.pred_boxes, batch.targets, options);
       const auto expected = expected_terms(batch, options);
-      CHECK(number(output.loss_ce) == Approx(expected.ce).epsilon(1e-12));
-      CHECK(number(output.loss_bbox) == Approx(expected.bbox).epsilon(1e-12));
-      CHECK(number(output.loss_giou) == Approx(expected.giou).epsilon(1e-12));
-      CHECK(number(output.loss) ==
+      CHECK(scalar_value(output.loss_ce) == Approx(expected.ce).epsilon(1e-12));
+      CHECK(scalar_value(output.loss_bbox) == Approx(expected.bbox).epsilon(1e-12));
+      CHECK(scalar_value(output.loss_giou) == Approx(expected.giou).epsilon(1e-12));
+      CHECK(scalar_value(output.loss) ==
             Approx(options.class_weight() * expected.ce + options.bbox_weight() * expected.bbox +
                    options.giou_weight() * expected.giou)
                 .epsilon(1e-12));
@@ -89,7 +89,7 @@ TEST_CASE("the gradient is that of finite differences", "[training]") {
         const double middle = value.item<double>();
         const auto loss_at = [&](double moved) {
           value.fill_(moved);
-          return number(detection_loss(logits, boxes, batch.targets, options).loss);
+          return scalar_value(detection_loss(logits, boxes, batch.targets, options).loss);
         };
         const double slope = (loss_at(middle + kStep) - loss_at(middle - kStep)) / (2 * kStep);
         value.fill_(middle);
@@ -113,12 +113,12 @@ TEST_CASE("training on the loss finds boxes and labels", "[training]") {
       static_cast<torch::optim::AdamOptions&>(group.options()).lr(step < 120 ? 0.1 : 0.01);
     }
     output = detection_loss(logits, raw_boxes.sigmoid(), targets);
-    if (step == 0) first = number(output.loss);
+    if (step == 0) first = scalar_value(output.loss);
     optimizer.zero_grad();
     output.loss.backward();
     optimizer.step();
   }
-  CHECK(number(output.loss) < first / 50);
+  CHECK(scalar_value(output.loss) < first / 50);
   const auto probabilities = logits.sigmoid();
   for (int64_t image = 0; image < 2; ++image) {
     const auto& expected = targets[image];
@@ -148,7 +148,7 @@ TEST_CASE("the loss trains Owlv2ForObjectDetection", "[training]") {
   for (int step = 0; step < 200; ++step) {
     const auto output = model->forward(texts, pixels);
     const auto loss = detection_loss(output.logits, output.pred_boxes, targets).loss;
-    losses.push_back(number(loss));
+    losses.push_back(scalar_value(loss));
     optimizer.zero_grad();
     loss.backward();
     optimizer.step();
@@ -174,18 +174,20 @@ TEST_CASE("images without boxes learn that nothing is there", "[training]") {
   for (const auto normalization : {LossNormalization::batch, LossNormalization::image}) {
     const auto output =
         detection_loss(logits, boxes, none, DetectionLossOptions().normalization(normalization));
-    CHECK(number(output.loss_bbox) == 0.0);
-    CHECK(number(output.loss_giou) == 0.0);
-    CHECK(number(output.loss) == number(output.loss_ce));
+    CHECK(scalar_value(output.loss_bbox) == 0.0);
+    CHECK(scalar_value(output.loss_giou) == 0.0);
+    CHECK(scalar_value(output.loss) == scalar_value(output.loss_ce));
     CHECK(output.patches[0].sizes() == at::IntArrayRef({0}));
     output.loss.backward();
     CHECK(logits.grad().gt(0).all().item<bool>());
     CHECK(boxes.grad().count_nonzero().item<int64_t>() == 0);
   }
   // Neither images nor queries.
-  CHECK(number(detection_loss(torch::zeros({0, 6, 3}), torch::zeros({0, 6, 4}), {}).loss) == 0.0);
-  CHECK(number(detection_loss(torch::zeros({2, 6, 0}), boxes, none).loss) == 0.0);
-  CHECK(number(detection_loss(torch::zeros({2, 0, 3}), torch::zeros({2, 0, 4}), none).loss) == 0.0);
+  CHECK(scalar_value(detection_loss(torch::zeros({0, 6, 3}), torch::zeros({0, 6, 4}), {}).loss) ==
+        0.0);
+  CHECK(scalar_value(detection_loss(torch::zeros({2, 6, 0}), boxes, none).loss) == 0.0);
+  CHECK(scalar_value(detection_loss(torch::zeros({2, 0, 3}), torch::zeros({2, 0, 4}), none).loss) ==
+        0.0);
 }
 
 TEST_CASE("masked queries have neither loss nor gradient", "[training]") {
@@ -209,7 +211,7 @@ TEST_CASE("masked queries have neither loss nor gradient", "[training]") {
   const auto two = batch.logits.index_select(2, torch::tensor({0, 2})).requires_grad_();
   const auto expected = detection_loss(two, batch.pred_boxes, without);
   expected.loss.backward();
-  CHECK(number(output.loss) == Approx(number(expected.loss)).epsilon(1e-14));
+  CHECK(scalar_value(output.loss) == Approx(scalar_value(expected.loss)).epsilon(1e-14));
   CHECK(torch::allclose(logits.grad().index_select(2, torch::tensor({0, 2})), two.grad()));
 
   // -1e6 of the model's own mask costs nothing either where no mask is given.
@@ -217,21 +219,22 @@ TEST_CASE("masked queries have neither loss nor gradient", "[training]") {
   padded.select(2, 1).fill_(-1e6);
   padded.requires_grad_();
   const auto unmasked = detection_loss(padded, batch.pred_boxes, targets);
-  CHECK(number(unmasked.loss) == Approx(number(expected.loss)).epsilon(1e-14));
+  CHECK(scalar_value(unmasked.loss) == Approx(scalar_value(expected.loss)).epsilon(1e-14));
   unmasked.loss.backward();
   CHECK(padded.grad().isfinite().all().item<bool>());
 }
 
 TEST_CASE("any floating dtype will do, and targets of another", "[training]") {
   const auto batch = make_batch(7);
-  const auto expected = number(detection_loss(batch.logits, batch.pred_boxes, batch.targets).loss);
+  const auto expected =
+      scalar_value(detection_loss(batch.logits, batch.pred_boxes, batch.targets).loss);
   const auto loss_in = [&](torch::ScalarType logits, torch::ScalarType boxes) {
     return detection_loss(batch.logits.to(logits), batch.pred_boxes.to(boxes), batch.targets).loss;
   };
   CHECK(loss_in(torch::kFloat32, torch::kFloat32).scalar_type() == torch::kFloat32);
-  CHECK(number(loss_in(torch::kFloat32, torch::kFloat32)) == Approx(expected).epsilon(1e-6));
+  CHECK(scalar_value(loss_in(torch::kFloat32, torch::kFloat32)) == Approx(expected).epsilon(1e-6));
   CHECK(loss_in(torch::kHalf, torch::kBFloat16).scalar_type() == torch::kFloat32);
-  CHECK(number(loss_in(torch::kFloat32, torch::kHalf)) == Approx(expected).epsilon(0.01));
+  CHECK(scalar_value(loss_in(torch::kFloat32, torch::kHalf)) == Approx(expected).epsilon(0.01));
   CHECK(loss_in(torch::kFloat32, torch::kFloat64).scalar_type() == torch::kFloat64);
 
   auto targets = batch.targets;
@@ -239,7 +242,7 @@ TEST_CASE("any floating dtype will do, and targets of another", "[training]") {
     target.boxes = target.boxes.to(torch::kFloat32);
     target.labels = target.labels.to(torch::kInt32);
   }
-  CHECK(number(detection_loss(batch.logits, batch.pred_boxes, targets).loss) ==
+  CHECK(scalar_value(detection_loss(batch.logits, batch.pred_boxes, targets).loss) ==
         Approx(expected).epsilon(1e-6));
 }
 
@@ -266,9 +269,9 @@ TEST_CASE("predictions that are no numbers are seen in the loss", "[training]") 
   const auto batch = make_batch(9);
   const auto nan_logits = torch::full_like(batch.logits, kNan);
   const auto lost = detection_loss(nan_logits, batch.pred_boxes, batch.targets);
-  CHECK(std::isnan(number(lost.loss)));
+  CHECK(std::isnan(scalar_value(lost.loss)));
   CHECK(lost.patches[0].size(0) == 3);
-  CHECK(std::isnan(number(
+  CHECK(std::isnan(scalar_value(
       detection_loss(batch.logits, torch::full_like(batch.pred_boxes, kNan), batch.targets).loss)));
   // A patch without a box gets none as long as there are others.
   auto boxes = batch.pred_boxes.clone();
@@ -276,7 +279,7 @@ TEST_CASE("predictions that are no numbers are seen in the loss", "[training]") 
   boxes[0][before[0]].fill_(kNan);
   const auto after = detection_loss(batch.logits, boxes, batch.targets);
   CHECK(after.patches[0].ne(before[0]).all().item<bool>());
-  CHECK(std::isfinite(number(after.loss)));
+  CHECK(std::isfinite(scalar_value(after.loss)));
 }
 
 TEST_CASE("terms go by the names of DETR's", "[training]") {

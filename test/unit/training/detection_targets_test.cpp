@@ -13,8 +13,8 @@ using vizoo::UsageError;
 
 namespace {
 
-const double kNan = std::numeric_limits<double>::quiet_NaN();
-const double kInfinity = std::numeric_limits<double>::infinity();
+const double kNotANumber = std::numeric_limits<double>::quiet_NaN();
+const double kInfiniteCost = std::numeric_limits<double>::infinity();
 const std::string kHint =
     " Boxes are (centre x, centre y, width, height) relative to the padded square.";
 
@@ -62,13 +62,13 @@ TEST_CASE("boxes without an area are refused", "[training]") {
 }
 
 TEST_CASE("boxes that are no numbers are refused", "[training]") {
-  CHECK_THROWS_WITH(lose_box(0.5, kNan, 0.2, 0.2),
+  CHECK_THROWS_WITH(lose_box(0.5, kNotANumber, 0.2, 0.2),
                     "[detection_loss] targets[1].boxes: expected finite numbers, got (0.5, nan, "
                     "0.2, 0.2) in row 1." +
                         kHint);
-  CHECK_THROWS_AS(lose_box(kInfinity, 0.5, 0.2, 0.2), UsageError);
-  CHECK_THROWS_AS(lose_box(0.5, 0.5, kInfinity, kInfinity), UsageError);
-  CHECK_THROWS_AS(lose_box(-kInfinity, 0.5, kInfinity, 0.2), UsageError);
+  CHECK_THROWS_AS(lose_box(kInfiniteCost, 0.5, 0.2, 0.2), UsageError);
+  CHECK_THROWS_AS(lose_box(0.5, 0.5, kInfiniteCost, kInfiniteCost), UsageError);
+  CHECK_THROWS_AS(lose_box(-kInfiniteCost, 0.5, kInfiniteCost, 0.2), UsageError);
 }
 
 TEST_CASE("labels must be queries that take part", "[training]") {
@@ -142,10 +142,10 @@ TEST_CASE("options of the loss out of range are refused", "[training]") {
                     "[detection_loss] focal_alpha: expected a number from 0 to 1, got 1.5.");
   CHECK_THROWS_WITH(lose(good(), Options().giou_weight(-1)),
                     "[detection_loss] giou_weight: expected a number of at least 0, got -1.");
-  CHECK_THROWS_AS(lose(good(), Options().focal_alpha(kNan)), UsageError);
+  CHECK_THROWS_AS(lose(good(), Options().focal_alpha(kNotANumber)), UsageError);
   CHECK_THROWS_AS(lose(good(), Options().focal_gamma(-0.1)), UsageError);
-  CHECK_THROWS_AS(lose(good(), Options().class_weight(kNan)), UsageError);
-  CHECK_THROWS_AS(lose(good(), Options().bbox_weight(kInfinity)), UsageError);
+  CHECK_THROWS_AS(lose(good(), Options().class_weight(kNotANumber)), UsageError);
+  CHECK_THROWS_AS(lose(good(), Options().bbox_weight(kInfiniteCost)), UsageError);
   CHECK_THROWS_WITH(lose(good(), Options().query_mask(torch::ones({2, 3}))),
                     "[detection_loss] query_mask: expected booleans of shape [2, 3], got Float [2, "
                     "3].");

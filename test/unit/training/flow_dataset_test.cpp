@@ -6,6 +6,7 @@
 
 #include "test/support/catch.h"
 #include "test/support/corpus.h"
+#include "test/support/sample_stream.h"
 #include "test/support/temporary_folder.h"
 #include "test/unit/vision/pattern.h"
 #include "vizoo/core/error.h"
@@ -21,11 +22,10 @@ namespace fs = std::filesystem;
 
 using test::message_of;
 using test::TemporaryFolder;
+using vizoo::test::sample_stream;
 
 constexpr int kHeight = 12;
 constexpr int kWidth = 17;
-
-RandomStream stream(uint64_t index = 0) { return RandomStream(0, 0, index, RandomPurpose::sample); }
 
 // The pattern of pattern.h, moved to the right by `shift`, so that frames differ.
 cv::Mat frame(int shift, int height = kHeight, int width = kWidth) {
@@ -165,7 +165,7 @@ TEST_CASE("inputs are those of the task, and the flow is cut out with the frames
     std::set<std::pair<int64_t, int64_t>> corners;
     for (uint64_t i = 0; i < 60; ++i) {
       const bool random_crop = i > 0;
-      auto random = stream(i);
+      auto random = sample_stream(i);
       const auto sample = dataset_of(folder, random_crop, {8, 10}).get(0, random);
       REQUIRE(sample.labels.sizes() == torch::IntArrayRef({8, 10, 2}));
       const auto left = sample.labels[0][0][0].item<int64_t>();
@@ -191,7 +191,7 @@ TEST_CASE("unknown flow is NaN") {
   field.values[0] = 1.7e9F;
   field.values[3] = -INFINITY;
   write_flow(folder / "a1.flo", field);
-  auto random = stream();
+  auto random = sample_stream();
   const auto flow = dataset_of(folder, false, {kHeight, kWidth}).get(0, random).labels;
   CHECK(std::isnan(flow[0][0][0].item<float>()));
   CHECK(flow[0][0][1].item<float>() == 0.0F);
@@ -204,7 +204,7 @@ TEST_CASE("frames that do not fit the flow or the crop cannot be used") {
   add_pair(folder);
   const auto refusal = [&](ImageSize size) {
     return message_of<ImageError>([&] {
-      auto random = stream();
+      auto random = sample_stream();
       dataset_of(folder, true, size).get(0, random);
     });
   };

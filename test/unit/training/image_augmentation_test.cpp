@@ -17,7 +17,9 @@
 namespace vizoo {
 namespace {
 
-RandomStream stream(uint64_t index) { return RandomStream(1, 2, index, RandomPurpose::sample); }
+RandomStream crop_stream(uint64_t index) {
+  return RandomStream(1, 2, index, RandomPurpose::sample);
+}
 
 std::shared_ptr<ViTImageProcessor> square_processor(int64_t side) {
   ViTImageProcessorConfig config;
@@ -35,7 +37,7 @@ TEST_CASE("crops have the areas and ratios that they are to have, at any place")
   double highest_area = 0.0;
   constexpr int kCrops = 4000;
   for (int i = 0; i < kCrops; ++i) {
-    auto random = stream(static_cast<uint64_t>(i));
+    auto random = crop_stream(static_cast<uint64_t>(i));
     const auto crop = random_resized_crop({375, 500}, options, random);
     CHECK(crop.top >= 0);
     CHECK(crop.left >= 0);
@@ -59,7 +61,7 @@ TEST_CASE("crops have the areas and ratios that they are to have, at any place")
 }
 
 TEST_CASE("where no crop fits, it is the largest one around the centre") {
-  auto random = stream(0);
+  auto random = crop_stream(0);
   const auto options = ImageAugmentationOptions().min_scale(1.0).max_scale(1.0);
   // As torchvision's get_params for the same sizes.
   CHECK(random_resized_crop({10, 100}, options, random) == ImageRegion{0, 43, 10, 13});
@@ -78,9 +80,9 @@ TEST_CASE("a crop is cut out, resized, mirrored and normalised as step by step")
     const ImageAugmentation augmentation(processor, ImageAugmentationOptions());
     int mirrored = 0;
     for (uint64_t i = 0; i < 40; ++i) {
-      auto random = stream(i);
+      auto random = crop_stream(i);
       const auto got = augmentation(bytes, "a.jpg", random);
-      auto again = stream(i);
+      auto again = crop_stream(i);
       const auto region = random_resized_crop({60, 84}, ImageAugmentationOptions(), again);
       const bool flip = again.chance(0.5);
       const cv::Mat crop = decode_image(bytes, "a.jpg")(cv::Rect(static_cast<int>(region.left),
@@ -104,7 +106,7 @@ TEST_CASE("without crops the pixels are the image processor's, mirrored or not")
   const auto make = [&](double flip) {
     const ImageAugmentation augmentation(
         processor, ImageAugmentationOptions().random_resized_crop(false).horizontal_flip(flip));
-    auto random = stream(0);
+    auto random = crop_stream(0);
     return augmentation(bytes, "a.jpg", random);
   };
   CHECK(torch::equal(make(0.0), pixels));
@@ -115,7 +117,7 @@ TEST_CASE("crops have the size that each image processor makes of a square") {
   const std::string bytes = test::jpeg_bytes(test::pattern_image(30, 40));
   const auto size_of = [&](std::shared_ptr<const ImageProcessor> processor,
                            const ImageAugmentationOptions& options = {}) {
-    auto random = stream(0);
+    auto random = crop_stream(0);
     return ImageAugmentation(std::move(processor), options)(bytes, "a.jpg", random).sizes().vec();
   };
   ConvNextImageProcessorConfig convnext;

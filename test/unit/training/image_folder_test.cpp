@@ -3,6 +3,7 @@
 #include "test/support/catch.h"
 #include "test/support/corpus.h"
 #include "test/support/jpeg_writer.h"
+#include "test/support/sample_stream.h"
 #include "test/support/temporary_folder.h"
 #include "test/unit/vision/pattern.h"
 #include "vizoo/core/error.h"
@@ -17,6 +18,7 @@ namespace fs = std::filesystem;
 
 using test::message_of;
 using test::TemporaryFolder;
+using vizoo::test::sample_stream;
 
 std::shared_ptr<const ImageProcessor> processor() {
   ViTImageProcessorConfig config;
@@ -43,8 +45,6 @@ std::string refusal(const TemporaryFolder& folder, const ImageFolderOptions& opt
   return message;
 }
 
-RandomStream stream() { return RandomStream(0, 0, 0, RandomPurpose::sample); }
-
 TEST_CASE("classes and images are sorted by name, byte by byte") {
   TemporaryFolder folder;
   for (const char* name :
@@ -62,7 +62,7 @@ TEST_CASE("classes and images are sorted by name, byte by byte") {
   for (int64_t i = 0; i < dataset.size(); ++i) {
     names.push_back(dataset.describe(i));
     labels.push_back(dataset.label(i));
-    auto random = stream();
+    auto random = sample_stream();
     CHECK(dataset.get(i, random).labels.item<int64_t>() == labels.back());
   }
   CHECK(names == std::vector<std::string>{
@@ -75,7 +75,7 @@ TEST_CASE("without augmentation an image is what the image processor makes of it
   TemporaryFolder folder;
   add_image(folder / "a/1.jpg", 33);
   const auto dataset = open(folder, ImageFolderOptions().argument("inputs"));
-  auto random = stream();
+  auto random = sample_stream();
   const auto sample = dataset.get(0, random);
   const auto expected = (*processor())(read_image(folder / "a/1.jpg")).pixel_values[0];
   CHECK(torch::equal(sample.arguments.at("inputs"), expected));

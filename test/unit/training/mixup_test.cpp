@@ -8,7 +8,7 @@
 namespace vizoo {
 namespace {
 
-RandomStream stream(uint64_t step) { return RandomStream(1, 2, step, RandomPurpose::mixup); }
+RandomStream mixup_stream(uint64_t step) { return RandomStream(1, 2, step, RandomPurpose::mixup); }
 
 Batch random_batch(int64_t size, int64_t height = 8, int64_t width = 6) {
   torch::manual_seed(4);
@@ -50,7 +50,7 @@ TEST_CASE("mixup is a convex mix of each image with its mirror in the batch, lab
   double lowest = 1.0;
   double highest = 0.0;
   for (uint64_t step = 0; step < 50; ++step) {
-    const Batch mixed = mixup(batch, 5, options, stream(step));
+    const Batch mixed = mixup(batch, 5, options, mixup_stream(step));
     // The middle image is its own mirror, so the first row tells lambda.
     const auto soft = soft_labels(batch.labels, 5, 0.1);
     const double lambda =
@@ -73,7 +73,7 @@ TEST_CASE("cutmix replaces a box, and labels have the share of the pixels") {
   const auto options = MixupOptions().mixup_alpha(0.0);
   bool partial = false;
   for (uint64_t step = 0; step < 50; ++step) {
-    const Batch mixed = mixup(batch, 5, options, stream(step));
+    const Batch mixed = mixup(batch, 5, options, mixup_stream(step));
     const auto changed = (images(mixed)[0] != before[0]).any(0);
     const auto rows = changed.any(1).nonzero();
     const auto columns = changed.any(0).nonzero();
@@ -98,11 +98,11 @@ TEST_CASE("cutmix replaces a box, and labels have the share of the pixels") {
 TEST_CASE("parts of a step draw alike, steps do not") {
   const Batch batch = random_batch(6);
   const MixupOptions options;
-  const auto one = mixup(batch, 5, options, stream(9));
-  const auto two = mixup(batch, 5, options, stream(9));
+  const auto one = mixup(batch, 5, options, mixup_stream(9));
+  const auto two = mixup(batch, 5, options, mixup_stream(9));
   CHECK(torch::equal(images(one), images(two)));
   CHECK(torch::equal(one.labels, two.labels));
-  CHECK_FALSE(torch::equal(mixup(batch, 5, options, stream(10)).labels, one.labels));
+  CHECK_FALSE(torch::equal(mixup(batch, 5, options, mixup_stream(10)).labels, one.labels));
 }
 
 TEST_CASE("mixup and cutmix alternate as their probabilities say") {
@@ -111,7 +111,7 @@ TEST_CASE("mixup and cutmix alternate as their probabilities say") {
   int cut = 0;
   const auto options = MixupOptions().probability(0.8).switch_probability(0.25);
   for (uint64_t step = 0; step < 400; ++step) {
-    const Batch mixed = mixup(batch, 5, options, stream(step));
+    const Batch mixed = mixup(batch, 5, options, mixup_stream(step));
     const auto kept = images(mixed) == images(batch);
     const auto other = images(mixed) == images(batch).flip(0);
     if (torch::equal(mixed.labels, soft_labels(batch.labels, 5)) && kept.all().item<bool>()) {
@@ -129,16 +129,16 @@ TEST_CASE("without mixing labels are soft all the same") {
   const Batch batch = random_batch(3);
   for (const auto& options : {MixupOptions().probability(0.0).label_smoothing(0.2),
                               MixupOptions().mixup_alpha(0).cutmix_alpha(0).label_smoothing(0.2)}) {
-    const auto same = mixup(batch, 5, options, stream(0));
+    const auto same = mixup(batch, 5, options, mixup_stream(0));
     CHECK(torch::equal(images(same), images(batch)));
     CHECK(torch::equal(same.labels, soft_labels(batch.labels, 5, 0.2)));
   }
 }
 
 TEST_CASE("an empty part stays empty, one image is its own partner") {
-  CHECK(mixup(Batch(), 5, MixupOptions(), stream(0)).size == 0);
+  CHECK(mixup(Batch(), 5, MixupOptions(), mixup_stream(0)).size == 0);
   const Batch batch = random_batch(1);
-  const auto mixed = mixup(batch, 5, MixupOptions(), stream(0));
+  const auto mixed = mixup(batch, 5, MixupOptions(), mixup_stream(0));
   CHECK(torch::allclose(images(mixed), images(batch), 0.0, 1e-6));
   CHECK(torch::allclose(mixed.labels, soft_labels(batch.labels, 5), 0.0, 1e-6));
 }
@@ -146,20 +146,20 @@ TEST_CASE("an empty part stays empty, one image is its own partner") {
 TEST_CASE("mixup refuses what makes no sense") {
   const Batch batch = random_batch(2);
   const auto refuse = [&](const MixupOptions& options) {
-    CHECK_THROWS_AS(mixup(batch, 5, options, stream(0)), UsageError);
+    CHECK_THROWS_AS(mixup(batch, 5, options, mixup_stream(0)), UsageError);
   };
   refuse(MixupOptions().mixup_alpha(-1.0));
   refuse(MixupOptions().cutmix_alpha(INFINITY));
   refuse(MixupOptions().probability(1.1));
   refuse(MixupOptions().switch_probability(-0.1));
   refuse(MixupOptions().label_smoothing(1.0));
-  CHECK_THROWS_AS(mixup(batch, 5, MixupOptions().argument("inputs"), stream(0)), ShapeError);
+  CHECK_THROWS_AS(mixup(batch, 5, MixupOptions().argument("inputs"), mixup_stream(0)), ShapeError);
   Batch other = batch;
   other.arguments["pixel_values"] = torch::zeros({2, 3, 4});
-  CHECK_THROWS_AS(mixup(other, 5, MixupOptions(), stream(0)), ShapeError);
+  CHECK_THROWS_AS(mixup(other, 5, MixupOptions(), mixup_stream(0)), ShapeError);
   other = batch;
   other.labels = torch::zeros({3}, torch::kInt64);
-  CHECK_THROWS_AS(mixup(other, 5, MixupOptions(), stream(0)), ShapeError);
+  CHECK_THROWS_AS(mixup(other, 5, MixupOptions(), mixup_stream(0)), ShapeError);
 }
 
 }  // namespace

@@ -15,7 +15,9 @@ namespace {
 
 constexpr int kDraws = 200000;
 
-RandomStream stream(uint64_t index = 0) { return RandomStream(7, 3, index, RandomPurpose::sample); }
+RandomStream numbered_stream(uint64_t index = 0) {
+  return RandomStream(7, 3, index, RandomPurpose::sample);
+}
 
 struct Moments {
   double mean = 0.0;
@@ -70,7 +72,7 @@ TEST_CASE("a stream is known from its key, and every part of the key counts") {
 }
 
 TEST_CASE("uniform numbers fill [0, 1) evenly") {
-  auto random = stream();
+  auto random = numbered_stream();
   std::vector<int> counts(10, 0);
   const auto got = moments([&] {
     const double value = random.uniform();
@@ -91,7 +93,7 @@ TEST_CASE("uniform numbers fill [0, 1) evenly") {
 }
 
 TEST_CASE("integers are below their bound, each as often") {
-  auto random = stream(1);
+  auto random = numbered_stream(1);
   std::vector<int> counts(7, 0);
   for (int i = 0; i < kDraws; ++i) ++counts[static_cast<std::size_t>(random.integer(7))];
   double chi_squared = 0.0;
@@ -107,7 +109,7 @@ TEST_CASE("integers are below their bound, each as often") {
 }
 
 TEST_CASE("normal, gamma and beta numbers have their moments") {
-  auto random = stream(2);
+  auto random = numbered_stream(2);
   const auto normal = moments([&] { return random.normal(); });
   CHECK(near_mean(normal.mean, 0.0, 1.0));
   CHECK(std::abs(normal.variance - 1.0) < 5.0 * std::sqrt(2.0 / kDraws));
@@ -132,7 +134,7 @@ TEST_CASE("normal, gamma and beta numbers have their moments") {
 }
 
 TEST_CASE("a beta distribution of tiny parameters is a coin") {
-  auto random = stream(3);
+  auto random = numbered_stream(3);
   int ones = 0;
   for (int i = 0; i < 1000; ++i) {
     const double value = random.beta(1e-300, 1e-300);
@@ -143,7 +145,7 @@ TEST_CASE("a beta distribution of tiny parameters is a coin") {
 }
 
 TEST_CASE("chances of 0 and 1 are certain") {
-  auto random = stream(4);
+  auto random = numbered_stream(4);
   for (int i = 0; i < 100; ++i) {
     CHECK_FALSE(random.chance(0.0));
     CHECK(random.chance(1.0));
@@ -151,7 +153,7 @@ TEST_CASE("chances of 0 and 1 are certain") {
 }
 
 TEST_CASE("random numbers of impossible distributions are refused") {
-  auto random = stream();
+  auto random = numbered_stream();
   const double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK_THROWS_AS(random.integer(0), UsageError);
   CHECK_THROWS_AS(random.uniform(1.0, 0.0), UsageError);

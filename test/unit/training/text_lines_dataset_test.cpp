@@ -4,6 +4,7 @@
 
 #include "test/support/catch.h"
 #include "test/support/corpus.h"
+#include "test/support/sample_stream.h"
 #include "test/support/small_tokenizer.h"
 #include "test/support/temporary_folder.h"
 #include "vizoo/core/error.h"
@@ -11,6 +12,8 @@
 #include "vizoo/training/data_loader.h"
 
 namespace vizoo {
+using vizoo::test::sample_stream;
+
 namespace {
 
 constexpr int64_t kPad = 0;
@@ -30,8 +33,6 @@ class TextFile {
   test::TemporaryFolder folder_;
 };
 
-RandomStream stream(uint64_t index = 0) { return RandomStream(0, 0, index, RandomPurpose::sample); }
-
 std::vector<int64_t> numbers(const torch::Tensor& tensor) {
   return {tensor.data_ptr<int64_t>(), tensor.data_ptr<int64_t>() + tensor.numel()};
 }
@@ -43,7 +44,7 @@ TEST_CASE("each line with a character is a sample, padded and cut to the length"
   CHECK(dataset.describe(0) == "corpus.txt:1");
   CHECK(dataset.describe(1) == "corpus.txt:4");
   CHECK(dataset.describe(3) == "corpus.txt:6");
-  auto random = stream();
+  auto random = sample_stream();
   const auto sample = dataset.get(0, random);
   // [CLS] a b [SEP] and padding.
   CHECK(numbers(sample.arguments.at("input_ids")) ==
@@ -65,7 +66,7 @@ TEST_CASE("15 % of the tokens are to be predicted: 80 % masked, 10 % random, 10 
   int64_t replaced = 0;
   constexpr int kSamples = 200;
   for (uint64_t i = 0; i < kSamples; ++i) {
-    auto random = stream(i);
+    auto random = sample_stream(i);
     const auto sample = dataset.get(0, random);
     const auto ids = numbers(sample.arguments.at("input_ids"));
     const auto labels = numbers(sample.labels);
@@ -103,7 +104,7 @@ TEST_CASE("every line teaches, and special tokens in a text are never chosen") {
   const TextFile file("a\n[MASK]b[SEP]\n[PAD]\n");
   const auto dataset = file.open(TextLinesOptions().length(10));
   for (uint64_t i = 0; i < 50; ++i) {
-    auto random = stream(i);
+    auto random = sample_stream(i);
     const auto one = numbers(dataset.get(0, random).labels);
     CHECK(one[1] == 'a' + 6);
     const auto two = numbers(dataset.get(1, random).labels);
@@ -117,7 +118,7 @@ TEST_CASE("masks depend on the stream alone") {
   const TextFile file("the quick brown fox jumps over the lazy dog\n");
   const auto dataset = file.open(TextLinesOptions().length(64));
   const auto labels = [&](uint64_t index) {
-    auto random = stream(index);
+    auto random = sample_stream(index);
     return dataset.get(0, random).labels;
   };
   CHECK(torch::equal(labels(1), labels(1)));

@@ -15,15 +15,15 @@ namespace {
 
 using namespace test;
 
-BitImageProcessor small(ImageBackend backend = ImageBackend::Pil) {
+BitImageProcessor small_bit_processor(ImageBackend backend = ImageBackend::Pil) {
   return small_processor<BitImageProcessor>(BitImageProcessorConfig(), 24, 20, backend);
 }
 
 TEST_CASE("BitImageProcessor gives the numbers of Transformers 4.37.2") {
   const cv::Mat wide = pattern_image(37, 53);
-  CHECK(hash_of(small(), wide) == "95BF1E46");
-  CHECK(hash_of(small(), pattern_image(53, 37)) == "317EB98F");
-  const at::Tensor values = small()(wide).pixel_values;
+  CHECK(hash_of(small_bit_processor(), wide) == "95BF1E46");
+  CHECK(hash_of(small_bit_processor(), pattern_image(53, 37)) == "317EB98F");
+  const at::Tensor values = small_bit_processor()(wide).pixel_values;
   CHECK(values.sizes() == at::IntArrayRef({1, 3, 20, 20}));
   CHECK(values[0][0][0][0].item<float>() == 0.8208558f);
   CHECK(values[0][1][0][0].item<float>() == -0.74657661f);
@@ -31,7 +31,7 @@ TEST_CASE("BitImageProcessor gives the numbers of Transformers 4.37.2") {
 }
 
 TEST_CASE("each argument of a call overrides the attribute of BitImageProcessor") {
-  const BitImageProcessor processor = small();
+  const BitImageProcessor processor = small_bit_processor();
   const cv::Mat image = pattern_image(37, 53);
   const std::map<std::string, std::string> expected{
       {"do_resize false", "4CA34592"},
@@ -63,10 +63,10 @@ TEST_CASE("BitImageProcessor pads images that are smaller than the crop") {
   const cv::Mat image = pattern_image(37, 53);
   const auto larger = Options().crop_size(sides(44, 61));
   const auto unresized = Options().crop_size(sides(47, 10)).do_resize(false);
-  CHECK(shape_of(small()(image, larger).images[0]) == "3 x 44 x 60");
-  CHECK(hash_of(small(), image, larger) == "F46DCA2B");
-  CHECK(hash_of(small(), image, unresized) == "CC872D4D");
-  const BitImageProcessor fast = small(ImageBackend::Torchvision);
+  CHECK(shape_of(small_bit_processor()(image, larger).images[0]) == "3 x 44 x 60");
+  CHECK(hash_of(small_bit_processor(), image, larger) == "F46DCA2B");
+  CHECK(hash_of(small_bit_processor(), image, unresized) == "CC872D4D");
+  const BitImageProcessor fast = small_bit_processor(ImageBackend::Torchvision);
   CHECK(shape_of(fast(image, larger).images[0]) == "3 x 44 x 61");
   CHECK(hash_of(fast, image, larger) == "20BB8E4F");
   CHECK(hash_of(fast, image, unresized) == "54B1D428");
@@ -76,11 +76,11 @@ TEST_CASE("do_convert_rgb makes an image RGB as Pillow does") {
   const cv::Mat grey = pattern_image(37, 53, 1);
   const cv::Mat grey_alpha = pattern_image(37, 53, 2);
   const cv::Mat colour_alpha = pattern_image(37, 53, 4);
-  CHECK(hash_of(small(), grey_alpha) == "70F63982");
-  CHECK(hash_of(small(), colour_alpha) == "95BF1E46");
+  CHECK(hash_of(small_bit_processor(), grey_alpha) == "70F63982");
+  CHECK(hash_of(small_bit_processor(), colour_alpha) == "95BF1E46");
   // The first channel of the pattern is the grey of both.
-  CHECK(hash_of(small(), grey) == "70F63982");
-  const BitImageProcessor fast = small(ImageBackend::Torchvision);
+  CHECK(hash_of(small_bit_processor(), grey) == "70F63982");
+  const BitImageProcessor fast = small_bit_processor(ImageBackend::Torchvision);
   CHECK(hash_of(fast, grey_alpha) == "B64E96AF");
   CHECK(hash_of(fast, colour_alpha) == "98C521D1");
   // Without it, and for tensors, the channels stay.
@@ -88,16 +88,16 @@ TEST_CASE("do_convert_rgb makes an image RGB as Pillow does") {
                         .do_convert_rgb(false)
                         .image_mean(std::vector<double>{0.5})
                         .image_std(std::vector<double>{0.5});
-  CHECK(small()(grey, keep).images[0].size(0) == 1);
-  CHECK(small()(colour_alpha, keep).images[0].size(0) == 4);
+  CHECK(small_bit_processor()(grey, keep).images[0].size(0) == 1);
+  CHECK(small_bit_processor()(colour_alpha, keep).images[0].size(0) == 4);
   const at::Tensor tensor = tensor_view(grey).clone();
-  CHECK(message_of<ConfigError>([&] { small()(tensor); }) ==
+  CHECK(message_of<ConfigError>([&] { small_bit_processor()(tensor); }) ==
         "[processor] /image_mean: expected one number, or one for each of the image's 1 channels, "
         "got 3 numbers.");
 }
 
 TEST_CASE("BitImageProcessor on torchvision is the class of Transformers 5.17") {
-  const BitImageProcessor processor = small(ImageBackend::Torchvision);
+  const BitImageProcessor processor = small_bit_processor(ImageBackend::Torchvision);
   const cv::Mat image = pattern_image(37, 53);
   const auto hash = [&](const Options& options) { return hash_of(processor, image, options); };
   CHECK(hash({}) == "98C521D1");
@@ -227,7 +227,7 @@ TEST_CASE("wrong values for BitImageProcessor have one clear line") {
         "(bicubic), 4 (box) or 5 (hamming), got 6.");
   const cv::Mat image = pattern_image(37, 53);
   const auto call = [&](const Options& options, ImageBackend backend = ImageBackend::Pil) {
-    return message_of<Error>([&] { small(backend)(image, options); });
+    return message_of<Error>([&] { small_bit_processor(backend)(image, options); });
   };
   CHECK(call(Options().size(SizeDict{{"longest_edge", 20}})) ==
         "[processor] /size: expected the key shortest_edge, or height and width, got "

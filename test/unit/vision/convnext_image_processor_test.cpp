@@ -8,13 +8,13 @@
 
 #include "test/support/catch.h"
 #include "test/support/corpus.h"
-#include "test/unit/vision/pattern.h"
+#include "test/unit/vision/processor_hash.h"
 #include "vizoo/core/error.h"
 
 namespace vizoo {
 namespace {
 
-using test::fnv;
+using test::hash_of;
 using test::message_of;
 using test::pattern_image;
 
@@ -27,22 +27,10 @@ ConvNextImageProcessorConfig imagenet(int64_t size) {
   return config;
 }
 
-ConvNextImageProcessor small() {
+ConvNextImageProcessor small_convnext_processor() {
   ConvNextImageProcessorConfig config;
   config.size = size_dict(16, false);
   return ConvNextImageProcessor(config);
-}
-
-std::string hash_of(const at::Tensor& tensor) {
-  const at::Tensor whole = tensor.contiguous();
-  return fnv(whole.const_data_ptr(), whole.nbytes());
-}
-
-template <class Images>
-std::string hash_of(const ConvNextImageProcessor& processor,
-                    const Images& images,
-                    const PreprocessOptions& options = {}) {
-  return hash_of(processor(images, options).pixel_values);
 }
 
 at::Tensor pattern_tensor() { return tensor_view(pattern_image(37, 53)).clone(); }
@@ -53,8 +41,8 @@ TEST_CASE("ConvNextImageProcessor gives the numbers of Transformers 4.37.2") {
   const ConvNextImageProcessor cropped(imagenet(16));
   CHECK(hash_of(cropped, wide) == "1EBFAB1E");
   CHECK(hash_of(cropped, tall) == "BF5FBEC0");
-  CHECK(hash_of(small(), wide) == "ED447338");
-  CHECK(hash_of(small(), tall) == "7B5DCE91");
+  CHECK(hash_of(small_convnext_processor(), wide) == "ED447338");
+  CHECK(hash_of(small_convnext_processor(), tall) == "7B5DCE91");
   const ConvNextImageProcessor warped(imagenet(384));
   CHECK(hash_of(warped, wide) == "7EFE7E6C");
   CHECK(hash_of(warped, tall) == "73A8ED60");
@@ -66,7 +54,7 @@ TEST_CASE("ConvNextImageProcessor gives the numbers of Transformers 4.37.2") {
 }
 
 TEST_CASE("each argument of a call overrides the processor's attribute") {
-  const ConvNextImageProcessor processor = small();
+  const ConvNextImageProcessor processor = small_convnext_processor();
   const cv::Mat image = pattern_image(37, 53);
   using Options = PreprocessOptions;
   CHECK(hash_of(processor, image, Options().do_resize(false)) == "91C8D87D");
@@ -93,7 +81,7 @@ TEST_CASE("each argument of a call overrides the processor's attribute") {
 }
 
 TEST_CASE("tensors come in bytes or numbers, either layout, one or many") {
-  const ConvNextImageProcessor processor = small();
+  const ConvNextImageProcessor processor = small_convnext_processor();
   const at::Tensor last = pattern_tensor();
   const at::Tensor first = last.permute({2, 0, 1});
   CHECK(hash_of(processor, last) == "ED447338");
@@ -128,7 +116,7 @@ TEST_CASE("tensors come in bytes or numbers, either layout, one or many") {
 }
 
 TEST_CASE("a cv::Mat has its channels last whatever its height") {
-  const ConvNextImageProcessor processor = small();
+  const ConvNextImageProcessor processor = small_convnext_processor();
   for (const int height : {1, 3}) {
     const cv::Mat image = pattern_image(height, 40);
     CHECK(processor(image).pixel_values.sizes() == at::IntArrayRef({1, 3, 16, 16}));
@@ -139,7 +127,7 @@ TEST_CASE("a cv::Mat has its channels last whatever its height") {
 }
 
 TEST_CASE("images of different sizes come as a list") {
-  const ConvNextImageProcessor processor = small();
+  const ConvNextImageProcessor processor = small_convnext_processor();
   const std::vector<cv::Mat> images{pattern_image(37, 53), pattern_image(20, 20)};
   CHECK(processor(images).pixel_values.sizes() == at::IntArrayRef({2, 3, 16, 16}));
   const auto unresized = PreprocessOptions().do_resize(false);
@@ -184,7 +172,7 @@ TEST_CASE("the torchvision backend fuses rescaling and normalising") {
 }
 
 TEST_CASE("impossible settings and images have one clear line") {
-  const ConvNextImageProcessor processor = small();
+  const ConvNextImageProcessor processor = small_convnext_processor();
   const cv::Mat image = pattern_image(8, 8);
   using Options = PreprocessOptions;
   const auto call = [&](const Options& options) {

@@ -15,15 +15,15 @@ namespace {
 
 using namespace test;
 
-LevitImageProcessor small(ImageBackend backend = ImageBackend::Pil) {
+LevitImageProcessor small_levit_processor(ImageBackend backend = ImageBackend::Pil) {
   return small_processor<LevitImageProcessor>(LevitImageProcessorConfig(), 21, 20, backend);
 }
 
 TEST_CASE("LevitImageProcessor gives the numbers of Transformers 4.37.2") {
   const cv::Mat wide = pattern_image(37, 53);
-  CHECK(hash_of(small(), wide) == "F7FFA332");
-  CHECK(hash_of(small(), pattern_image(53, 37)) == "100BB52F");
-  const at::Tensor values = small()(wide).pixel_values;
+  CHECK(hash_of(small_levit_processor(), wide) == "F7FFA332");
+  CHECK(hash_of(small_levit_processor(), pattern_image(53, 37)) == "100BB52F");
+  const at::Tensor values = small_levit_processor()(wide).pixel_values;
   CHECK(values.sizes() == at::IntArrayRef({1, 3, 20, 20}));
   CHECK(values[0][0][0][0].item<float>() == 0.94742703f);
   CHECK(values[0][1][0][0].item<float>() == -0.86274499f);
@@ -31,7 +31,7 @@ TEST_CASE("LevitImageProcessor gives the numbers of Transformers 4.37.2") {
 }
 
 TEST_CASE("each argument of a call overrides the attribute of LevitImageProcessor") {
-  const LevitImageProcessor processor = small();
+  const LevitImageProcessor processor = small_levit_processor();
   const cv::Mat image = pattern_image(37, 53);
   const std::map<std::string, std::string> expected{
       {"do_resize false", "EDB6228D"},
@@ -59,7 +59,8 @@ TEST_CASE("each argument of a call overrides the attribute of LevitImageProcesso
 TEST_CASE("LeViT's shortest edge grows by 256 / 224, height and width do not") {
   const cv::Mat image = pattern_image(37, 53);
   const auto shape = [&](const SizeDict& size) {
-    return shape_of(small()(image, Options().do_center_crop(false).size(size)).images[0]);
+    return shape_of(
+        small_levit_processor()(image, Options().do_center_crop(false).size(size)).images[0]);
   };
   CHECK(shape(size_dict(21, false)) == "3 x 24 x 34");
   CHECK(shape(size_dict(17, false)) == "3 x 19 x 27");
@@ -69,19 +70,20 @@ TEST_CASE("LeViT's shortest edge grows by 256 / 224, height and width do not") {
   // The factor is a double, its product the whole number that it should be.
   for (const int64_t edge : {1, 7, 14, 63, 112, 160, 192, 223, 225, 256, 384, 399}) {
     const auto options = Options().do_center_crop(false).size(size_dict(edge, false));
-    CHECK(small()(image, options).images[0].size(1) == edge * 8 / 7);
+    CHECK(small_levit_processor()(image, options).images[0].size(1) == edge * 8 / 7);
   }
 }
 
 TEST_CASE("LevitImageProcessor pads images that are smaller than the crop") {
   const cv::Mat image = pattern_image(37, 53);
-  CHECK(hash_of(small(), image, Options().size(size_dict(17, false))) == "C554B025");
+  CHECK(hash_of(small_levit_processor(), image, Options().size(size_dict(17, false))) ==
+        "C554B025");
   const auto larger = Options().crop_size(sides(44, 61));
-  CHECK(shape_of(small()(image, larger).images[0]) == "3 x 44 x 60");
-  CHECK(hash_of(small(), image, larger) == "1633A179");
+  CHECK(shape_of(small_levit_processor()(image, larger).images[0]) == "3 x 44 x 60");
+  CHECK(hash_of(small_levit_processor(), image, larger) == "1633A179");
   const auto unresized = Options().crop_size(sides(47, 10)).do_resize(false);
-  CHECK(hash_of(small(), image, unresized) == "2E6F2E01");
-  const LevitImageProcessor fast = small(ImageBackend::Torchvision);
+  CHECK(hash_of(small_levit_processor(), image, unresized) == "2E6F2E01");
+  const LevitImageProcessor fast = small_levit_processor(ImageBackend::Torchvision);
   CHECK(hash_of(fast, image, Options().size(size_dict(17, false))) == "A0FAFCE7");
   CHECK(shape_of(fast(image, larger).images[0]) == "3 x 44 x 61");
   CHECK(hash_of(fast, image, larger) == "68EF39E0");
@@ -89,7 +91,7 @@ TEST_CASE("LevitImageProcessor pads images that are smaller than the crop") {
 }
 
 TEST_CASE("LevitImageProcessor on torchvision is the class of Transformers 5.17") {
-  const LevitImageProcessor processor = small(ImageBackend::Torchvision);
+  const LevitImageProcessor processor = small_levit_processor(ImageBackend::Torchvision);
   const cv::Mat image = pattern_image(37, 53);
   const auto hash = [&](const Options& options) { return hash_of(processor, image, options); };
   CHECK(hash({}) == "229FBD38");
@@ -107,7 +109,8 @@ TEST_CASE("LevitImageProcessor on torchvision is the class of Transformers 5.17"
                  .image_mean(std::vector<double>{0.1, 0.2, 0.3})
                  .image_std(std::vector<double>{0.4, 0.5, 0.6})) == "567DF5A4");
   // Both backends agree up to two grey levels.
-  const at::Tensor difference = (small()(image).pixel_values - processor(image).pixel_values).abs();
+  const at::Tensor difference =
+      (small_levit_processor()(image).pixel_values - processor(image).pixel_values).abs();
   CHECK(difference.max().item<float>() <= 2.01f / 255.0f / 0.224f);
   // What steers only how the work is done.
   CHECK(hash(Options().disable_grouping(true)) == "229FBD38");
@@ -116,7 +119,7 @@ TEST_CASE("LevitImageProcessor on torchvision is the class of Transformers 5.17"
 }
 
 TEST_CASE("the torchvision backend pads a batch to one size") {
-  const LevitImageProcessor processor = small(ImageBackend::Torchvision);
+  const LevitImageProcessor processor = small_levit_processor(ImageBackend::Torchvision);
   const std::vector<cv::Mat> images{pattern_image(37, 53), pattern_image(53, 37)};
   const auto hashes = [&](const Options& options) {
     const BatchFeature batch = processor(images, options);
@@ -148,7 +151,7 @@ TEST_CASE("the torchvision backend pads a batch to one size") {
 }
 
 TEST_CASE("the unstacked return gives one tensor for each image") {
-  const LevitImageProcessor processor = small(ImageBackend::Torchvision);
+  const LevitImageProcessor processor = small_levit_processor(ImageBackend::Torchvision);
   const std::vector<cv::Mat> images{pattern_image(37, 53), pattern_image(53, 37)};
   const auto list = processor(images, Options().return_form(ReturnForm::list));
   CHECK_FALSE(list.pixel_values.defined());
@@ -168,7 +171,7 @@ TEST_CASE("the unstacked return gives one tensor for each image") {
 }
 
 TEST_CASE("the torchvision backend of LevitImageProcessor makes images RGB on demand") {
-  const LevitImageProcessor processor = small(ImageBackend::Torchvision);
+  const LevitImageProcessor processor = small_levit_processor(ImageBackend::Torchvision);
   const auto convert = Options().do_convert_rgb(true);
   const at::Tensor grey = processor(pattern_image(37, 53, 1), convert).images[0];
   CHECK(grey.sizes() == at::IntArrayRef({3, 20, 20}));
@@ -267,7 +270,7 @@ TEST_CASE("wrong values for LevitImageProcessor have one clear line") {
   CHECK(load(R"({"do_pad": 1})") == "[processor] p.json: /do_pad: expected true or false, got 1.");
   const cv::Mat image = pattern_image(37, 53);
   const auto call = [&](const Options& options, ImageBackend backend = ImageBackend::Torchvision) {
-    return message_of<Error>([&] { small(backend)(image, options); });
+    return message_of<Error>([&] { small_levit_processor(backend)(image, options); });
   };
   CHECK(call(Options().size(SizeDict{{"longest_edge", 20}})) ==
         "[processor] /size: expected the key shortest_edge, or height and width, got "
@@ -294,7 +297,7 @@ TEST_CASE("sizes of LevitImageProcessor without bound are refused before memory 
   const int64_t huge = 1'000'000'000;
   const cv::Mat image = pattern_image(8, 8);
   const auto call = [&](const Options& options, ImageBackend backend) {
-    return message_of<Error>([&] { small(backend)(image, options); });
+    return message_of<Error>([&] { small_levit_processor(backend)(image, options); });
   };
   for (const ImageBackend backend : {ImageBackend::Pil, ImageBackend::Torchvision}) {
     CHECK(call(Options().crop_size(size_dict(huge, true)), backend) ==
@@ -310,8 +313,9 @@ TEST_CASE("sizes of LevitImageProcessor without bound are refused before memory 
   const std::vector<cv::Mat> images{cv::Mat::zeros(200'000, 1, CV_8UC3),
                                     cv::Mat::zeros(1, 200'000, CV_8UC3)};
   const auto unresized = Options().do_resize(false).do_center_crop(false).do_pad(true);
-  CHECK(message_of<ConfigError>([&] { small(ImageBackend::Torchvision)(images, unresized); }) ==
-        "[processor] /do_pad: expected 1 to 178956970 pixels, got 200000 x 200000.");
+  CHECK(message_of<ConfigError>([&] {
+          small_levit_processor(ImageBackend::Torchvision)(images, unresized);
+        }) == "[processor] /do_pad: expected 1 to 178956970 pixels, got 200000 x 200000.");
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ using Options = PreprocessOptions;
 
 SizeDict sides(int64_t height, int64_t width) { return {{"height", height}, {"width", width}}; }
 
-Owlv2ImageProcessor small(ImageBackend backend = ImageBackend::Pil) {
+Owlv2ImageProcessor small_owlv2_processor(ImageBackend backend = ImageBackend::Pil) {
   Owlv2ImageProcessorConfig config;
   config.size = sides(24, 24);
   Owlv2ImageProcessor processor(config);
@@ -31,7 +31,7 @@ Owlv2ImageProcessor small(ImageBackend backend = ImageBackend::Pil) {
 }
 
 TEST_CASE("Owlv2ImageProcessor is that of Transformers 4.37.2 bit by bit") {
-  const Owlv2ImageProcessor processor = small();
+  const Owlv2ImageProcessor processor = small_owlv2_processor();
   const cv::Mat image = pattern_image(37, 53);
   const auto hash = [&](const Options& options) { return hash_of(processor, image, options); };
   CHECK(hash({}) == "33DECBE3");
@@ -54,7 +54,7 @@ TEST_CASE("Owlv2ImageProcessor is that of Transformers 4.37.2 bit by bit") {
 }
 
 TEST_CASE("strips and single pixels are what 4.37.2 makes of them channels first") {
-  const Owlv2ImageProcessor processor = small();
+  const Owlv2ImageProcessor processor = small_owlv2_processor();
   CHECK(hash_of(processor, pattern_image(1, 90)) == "7BED7167");
   CHECK(hash_of(processor, pattern_image(90, 1)) == "FCD753F3");
   CHECK(hash_of(processor, pattern_image(1, 1)) == "D1F4ED45");
@@ -62,7 +62,7 @@ TEST_CASE("strips and single pixels are what 4.37.2 makes of them channels first
 }
 
 TEST_CASE("an image that is not rescaled keeps its type through padding and resizing") {
-  const Owlv2ImageProcessor processor = small();
+  const Owlv2ImageProcessor processor = small_owlv2_processor();
   const cv::Mat image = pattern_image(37, 53);
   const auto raw = Options().do_rescale(false).do_normalize(false);
   // The grey of the padding, 0.5, becomes 0.
@@ -101,24 +101,27 @@ TEST_CASE("what is padded with can be chosen, and depends on the backend otherwi
   const auto corner = [&](const Owlv2ImageProcessor& processor, const Options& options) {
     return processor(image, options).images[0][0][23][0].item<float>();
   };
-  CHECK(corner(small(), raw) == 0.5f);
-  CHECK(corner(small(ImageBackend::Torchvision), raw) == 0.0f);
-  CHECK(corner(small(), Options(raw).pad_value(0.0)) == 0.0f);
-  CHECK(corner(small(ImageBackend::Torchvision), Options(raw).pad_value(0.5)) == Approx(0.5));
+  CHECK(corner(small_owlv2_processor(), raw) == 0.5f);
+  CHECK(corner(small_owlv2_processor(ImageBackend::Torchvision), raw) == 0.0f);
+  CHECK(corner(small_owlv2_processor(), Options(raw).pad_value(0.0)) == 0.0f);
+  CHECK(corner(small_owlv2_processor(ImageBackend::Torchvision), Options(raw).pad_value(0.5)) ==
+        Approx(0.5));
   Owlv2ImageProcessorConfig config;
   config.size = sides(24, 24);
   config.pad_value = 0.25;
   CHECK(corner(Owlv2ImageProcessor(config), raw) == 0.25f);
   CHECK(corner(Owlv2ImageProcessor(config), Options(raw).pad_value(0.75)) == 0.75f);
   // Only what is padded changes.
-  CHECK(small()(image, raw)
+  CHECK(small_owlv2_processor()(image, raw)
             .images[0]
             .narrow(1, 0, 10)
-            .equal(small()(image, Options(raw).pad_value(0.0)).images[0].narrow(1, 0, 10)));
+            .equal(small_owlv2_processor()(image, Options(raw).pad_value(0.0))
+                       .images[0]
+                       .narrow(1, 0, 10)));
 }
 
 TEST_CASE("Owlv2ImageProcessor on torchvision is the class of Transformers 5.17") {
-  const Owlv2ImageProcessor processor = small(ImageBackend::Torchvision);
+  const Owlv2ImageProcessor processor = small_owlv2_processor(ImageBackend::Torchvision);
   const cv::Mat image = pattern_image(37, 53);
   const auto hash = [&](const Options& options) { return hash_of(processor, image, options); };
   CHECK(hash({}) == "A393BB41");
@@ -144,14 +147,15 @@ TEST_CASE("Owlv2ImageProcessor on torchvision enlarges as Transformers 5.17 on o
   // ATen rounds otherwise where it shares an image among threads.
   const int threads = at::get_num_threads();
   at::set_num_threads(1);
-  const auto hash = hash_of(
-      small(ImageBackend::Torchvision), pattern_image(37, 53), Options().size(sides(60, 80)));
+  const auto hash = hash_of(small_owlv2_processor(ImageBackend::Torchvision),
+                            pattern_image(37, 53),
+                            Options().size(sides(60, 80)));
   at::set_num_threads(threads);
   CHECK(hash == "AF3C2821");
 }
 
 TEST_CASE("batches of OWLv2's processor are stacked whatever the images' sizes") {
-  const Owlv2ImageProcessor processor = small();
+  const Owlv2ImageProcessor processor = small_owlv2_processor();
   const std::vector<cv::Mat> images{pattern_image(37, 53), pattern_image(53, 37)};
   const auto batch = processor(images);
   CHECK(shape_of(batch.pixel_values) == "2 x 3 x 24 x 24");
@@ -169,7 +173,7 @@ TEST_CASE("batches of OWLv2's processor are stacked whatever the images' sizes")
 }
 
 TEST_CASE("images of other than three channels become RGB") {
-  const Owlv2ImageProcessor processor = small();
+  const Owlv2ImageProcessor processor = small_owlv2_processor();
   CHECK(hash_of(processor, pattern_image(37, 53, 4)) == "33DECBE3");
   const auto raw = Options().do_normalize(false);
   const at::Tensor grey = processor(pattern_image(37, 53, 1), raw).images[0];
@@ -246,7 +250,7 @@ TEST_CASE("wrong values for Owlv2ImageProcessor have one clear line") {
         "[processor] p.json: /do_rescale: expected true or false, got 1.");
   const cv::Mat image = pattern_image(37, 53);
   const auto call = [&](const Options& options, ImageBackend backend = ImageBackend::Pil) {
-    return message_of<Error>([&] { small(backend)(image, options); });
+    return message_of<Error>([&] { small_owlv2_processor(backend)(image, options); });
   };
   CHECK(call(Options().pad_value(std::numeric_limits<double>::infinity())) ==
         "[processor] /pad_value: expected a finite number, got inf.");
@@ -258,18 +262,20 @@ TEST_CASE("wrong values for Owlv2ImageProcessor have one clear line") {
   CHECK(call(Options().size(sides(1, 1)), ImageBackend::Torchvision) ==
         "[processor] /size: expected a size that needs no such blur with the torchvision backend, "
         "got 157 x 157 weights for 53 x 53 pixels. The pil backend has no such limit.");
-  CHECK(hash_of(small(), image, Options().size(sides(1, 1))).size() == 8);
+  CHECK(hash_of(small_owlv2_processor(), image, Options().size(sides(1, 1))).size() == 8);
 }
 
 TEST_CASE("long strips are padded within bounds or refused") {
-  const Owlv2ImageProcessor processor = small();
+  const Owlv2ImageProcessor processor = small_owlv2_processor();
   CHECK(shape_of(processor(cv::Mat::zeros(1, 5000, CV_8UC3)).images[0]) == "3 x 24 x 24");
   CHECK(shape_of(processor(cv::Mat::zeros(5000, 1, CV_8UC3)).images[0]) == "3 x 24 x 24");
   for (const ImageBackend backend : {ImageBackend::Pil, ImageBackend::Torchvision}) {
-    CHECK(message_of<ConfigError>([&] { small(backend)(cv::Mat::zeros(1, 20000, CV_8UC3)); }) ==
-          "[processor] /do_pad: expected 1 to 178956970 pixels, got 20000 x 20000.");
+    CHECK(message_of<ConfigError>([&] {
+            small_owlv2_processor(backend)(cv::Mat::zeros(1, 20000, CV_8UC3));
+          }) == "[processor] /do_pad: expected 1 to 178956970 pixels, got 20000 x 20000.");
     CHECK(message_of<Error>([&] {
-            small(backend)(pattern_image(8, 8), Options().size(sides(1'000'000, 1'000'000)));
+            small_owlv2_processor(backend)(pattern_image(8, 8),
+                                           Options().size(sides(1'000'000, 1'000'000)));
           }) ==
           "[image] resize: expected a target size of 1 to 178956970 pixels, got 1000000 x "
           "1000000 (height x width).");

@@ -15,7 +15,7 @@ namespace {
 
 using namespace test;
 
-PerceiverImageProcessor small(ImageBackend backend = ImageBackend::Pil) {
+PerceiverImageProcessor small_perceiver_processor(ImageBackend backend = ImageBackend::Pil) {
   PerceiverImageProcessorConfig config;
   config.size = sides(21, 21);
   config.crop_size = sides(24, 24);
@@ -26,9 +26,9 @@ PerceiverImageProcessor small(ImageBackend backend = ImageBackend::Pil) {
 
 TEST_CASE("PerceiverImageProcessor gives the numbers of Transformers 4.37.2") {
   const cv::Mat wide = pattern_image(37, 53);
-  CHECK(hash_of(small(), wide) == "BB09FBD1");
-  CHECK(hash_of(small(), pattern_image(53, 37)) == "3CF0C957");
-  const at::Tensor values = small()(wide).pixel_values;
+  CHECK(hash_of(small_perceiver_processor(), wide) == "BB09FBD1");
+  CHECK(hash_of(small_perceiver_processor(), pattern_image(53, 37)) == "3CF0C957");
+  const at::Tensor values = small_perceiver_processor()(wide).pixel_values;
   CHECK(values.sizes() == at::IntArrayRef({1, 3, 21, 21}));
   CHECK(values[0][0][0][0].item<float>() == 0.622056723f);
   CHECK(values[0][1][0][0].item<float>() == -0.00490194978f);
@@ -56,7 +56,7 @@ TEST_CASE("the crop is a part of the shorter side, not crop_size") {
 }
 
 TEST_CASE("each argument of a call overrides the attribute of PerceiverImageProcessor") {
-  const PerceiverImageProcessor processor = small();
+  const PerceiverImageProcessor processor = small_perceiver_processor();
   const cv::Mat image = pattern_image(37, 53);
   const std::map<std::string, std::string> expected{
       {"do_resize false", "CA487DB6"},
@@ -86,13 +86,13 @@ TEST_CASE("each argument of a call overrides the attribute of PerceiverImageProc
 TEST_CASE("PerceiverImageProcessor surrounds images that are smaller than the crop with zeros") {
   const cv::Mat image = pattern_image(37, 53);
   const auto wider = Options().size(sides(39, 39)).do_resize(false);
-  CHECK(shape_of(small()(image, wider).images[0]) == "3 x 59 x 59");
-  CHECK(hash_of(small(), image, wider) == "529CBD1F");
+  CHECK(shape_of(small_perceiver_processor()(image, wider).images[0]) == "3 x 59 x 59");
+  CHECK(hash_of(small_perceiver_processor(), image, wider) == "529CBD1F");
   const auto uneven = Options().size(sides(41, 25)).do_resize(false);
-  CHECK(hash_of(small(), image, uneven) == "9D30C476");
+  CHECK(hash_of(small_perceiver_processor(), image, uneven) == "9D30C476");
   const auto resized = Options().size(sides(35, 35)).crop_size(sides(26, 35));
-  CHECK(hash_of(small(), image, resized) == "28333A90");
-  const PerceiverImageProcessor fast = small(ImageBackend::Torchvision);
+  CHECK(hash_of(small_perceiver_processor(), image, resized) == "28333A90");
+  const PerceiverImageProcessor fast = small_perceiver_processor(ImageBackend::Torchvision);
   CHECK(shape_of(fast(image, wider).images[0]) == "3 x 60 x 60");
   CHECK(hash_of(fast, image, wider) == "BFD06506");
   CHECK(hash_of(fast, image, uneven) == "72EB2B9B");
@@ -100,7 +100,7 @@ TEST_CASE("PerceiverImageProcessor surrounds images that are smaller than the cr
 }
 
 TEST_CASE("PerceiverImageProcessor on torchvision is the class of Transformers 5.17") {
-  const PerceiverImageProcessor processor = small(ImageBackend::Torchvision);
+  const PerceiverImageProcessor processor = small_perceiver_processor(ImageBackend::Torchvision);
   const cv::Mat image = pattern_image(37, 53);
   const auto hash = [&](const Options& options) { return hash_of(processor, image, options); };
   CHECK(hash({}) == "4AD82365");
@@ -124,7 +124,8 @@ TEST_CASE("PerceiverImageProcessor on torchvision is the class of Transformers 5
   CHECK(hash_of(published, pattern_image(480, 640)) == "C4D32523");
   CHECK(hash_of(published, pattern_image(200, 131)) == "83C1898E");
   // Both backends agree up to two grey levels.
-  const at::Tensor difference = (small()(image).pixel_values - processor(image).pixel_values).abs();
+  const at::Tensor difference =
+      (small_perceiver_processor()(image).pixel_values - processor(image).pixel_values).abs();
   CHECK(difference.max().item<float>() <= 2.01f / 255.0f / 0.224f);
   // Only this backend makes images RGB.
   const auto convert = Options().do_convert_rgb(true);
@@ -136,7 +137,7 @@ TEST_CASE("PerceiverImageProcessor takes tensors, floating ones too, and batches
   const cv::Mat image = pattern_image(37, 53);
   const at::Tensor bytes = tensor_view(image).permute({2, 0, 1});
   for (const auto backend : {ImageBackend::Pil, ImageBackend::Torchvision}) {
-    const PerceiverImageProcessor processor = small(backend);
+    const PerceiverImageProcessor processor = small_perceiver_processor(backend);
     CHECK(hash_of(processor(bytes).images[0]) == hash_of(processor, image));
     const BatchFeature batch =
         processor(std::vector<cv::Mat>{image, pattern_image(53, 37), pattern_image(24, 24)});
@@ -144,9 +145,11 @@ TEST_CASE("PerceiverImageProcessor takes tensors, floating ones too, and batches
     CHECK(hash_of(batch.pixel_values[1]) == hash_of(processor, pattern_image(53, 37)));
   }
   const at::Tensor scaled = bytes.to(at::kFloat) / 255.0f;
-  CHECK(hash_of(small()(scaled, Options().do_rescale(false)).images[0]) == "BB09FBD1");
-  CHECK(hash_of(small(ImageBackend::Torchvision)(scaled, Options().do_rescale(false)).images[0]) ==
-        "7619EAB4");
+  CHECK(hash_of(small_perceiver_processor()(scaled, Options().do_rescale(false)).images[0]) ==
+        "BB09FBD1");
+  CHECK(hash_of(small_perceiver_processor(ImageBackend::Torchvision)(scaled,
+                                                                     Options().do_rescale(false))
+                    .images[0]) == "7619EAB4");
 }
 
 TEST_CASE("older JSON forms of PerceiverImageProcessor are read") {
@@ -222,7 +225,7 @@ TEST_CASE("wrong values for PerceiverImageProcessor have one clear line") {
   const cv::Mat image = pattern_image(37, 53);
   for (const auto backend : {ImageBackend::Pil, ImageBackend::Torchvision}) {
     const auto call = [&](const Options& options, const cv::Mat& on) {
-      return message_of<Error>([&] { small(backend)(on, options); });
+      return message_of<Error>([&] { small_perceiver_processor(backend)(on, options); });
     };
     CHECK(call(Options().size(size_dict(24, false)), image) ==
           "[processor] /size: expected the keys height and width, got {shortest_edge}.");
@@ -236,7 +239,8 @@ TEST_CASE("wrong values for PerceiverImageProcessor have one clear line") {
           "channels, got 3 numbers.");
   }
   CHECK(message_of<ConfigError>([&] {
-          small()(image, Options().size(size_dict(24, false)).do_center_crop(false));
+          small_perceiver_processor()(image,
+                                      Options().size(size_dict(24, false)).do_center_crop(false));
         }) == "[processor] /size: expected the keys height and width, got {shortest_edge}.");
 }
 
@@ -245,7 +249,7 @@ TEST_CASE("crops of PerceiverImageProcessor without bound are refused before mem
   const cv::Mat image = pattern_image(8, 8);
   for (const auto backend : {ImageBackend::Pil, ImageBackend::Torchvision}) {
     const auto call = [&](const Options& options) {
-      return message_of<Error>([&] { small(backend)(image, options); });
+      return message_of<Error>([&] { small_perceiver_processor(backend)(image, options); });
     };
     CHECK(call(Options().crop_size(sides(1, 1)).size(sides(huge, huge)))
               .find("[processor] /crop_size: expected 1 to 178956970 pixels") == 0);

@@ -16,8 +16,8 @@ namespace {
 
 using namespace test;
 
-PoolFormerImageProcessor small(std::optional<double> crop_pct = 0.9,
-                               ImageBackend backend = ImageBackend::Pil) {
+PoolFormerImageProcessor small_poolformer_processor(std::optional<double> crop_pct = 0.9,
+                                                    ImageBackend backend = ImageBackend::Pil) {
   PoolFormerImageProcessorConfig config;
   config.crop_pct = crop_pct;
   return small_processor<PoolFormerImageProcessor>(config, 24, 24, backend);
@@ -26,11 +26,11 @@ PoolFormerImageProcessor small(std::optional<double> crop_pct = 0.9,
 TEST_CASE("PoolFormerImageProcessor gives the numbers of Transformers 4.37.2") {
   const cv::Mat wide = pattern_image(37, 53);
   const cv::Mat tall = pattern_image(53, 37);
-  CHECK(hash_of(small(), wide) == "13F39C20");
-  CHECK(hash_of(small(), tall) == "615C734E");
-  CHECK(hash_of(small(0.95), wide) == "C99E050E");
-  CHECK(hash_of(small(0.95), tall) == "B918D966");
-  const at::Tensor values = small()(wide).pixel_values;
+  CHECK(hash_of(small_poolformer_processor(), wide) == "13F39C20");
+  CHECK(hash_of(small_poolformer_processor(), tall) == "615C734E");
+  CHECK(hash_of(small_poolformer_processor(0.95), wide) == "C99E050E");
+  CHECK(hash_of(small_poolformer_processor(0.95), tall) == "B918D966");
+  const at::Tensor values = small_poolformer_processor()(wide).pixel_values;
   CHECK(values.sizes() == at::IntArrayRef({1, 3, 24, 24}));
   CHECK(values[0][0][0][0].item<float>() == 0.15968838f);
   CHECK(values[0][1][0][0].item<float>() == 0.50280124f);
@@ -38,7 +38,7 @@ TEST_CASE("PoolFormerImageProcessor gives the numbers of Transformers 4.37.2") {
 }
 
 TEST_CASE("each argument of a call overrides the attribute of PoolFormerImageProcessor") {
-  const PoolFormerImageProcessor processor = small();
+  const PoolFormerImageProcessor processor = small_poolformer_processor();
   const cv::Mat image = pattern_image(37, 53);
   const std::map<std::string, std::string> expected{
       {"do_resize false", "746C260D"},
@@ -69,7 +69,7 @@ TEST_CASE("each argument of a call overrides the attribute of PoolFormerImagePro
 
 TEST_CASE("crop_pct enlarges each form of size in its own way") {
   const cv::Mat image = pattern_image(37, 53);
-  const PoolFormerImageProcessor processor = small(0.7);
+  const PoolFormerImageProcessor processor = small_poolformer_processor(0.7);
   CHECK(hash_of(processor, image, Options().size(sides(28, 28))) == "4A7FAAA6");
   CHECK(hash_of(processor, image, Options().size(sides(30, 26))) == "C65E08FF");
   const auto uncropped = Options().do_center_crop(false);
@@ -81,7 +81,7 @@ TEST_CASE("crop_pct enlarges each form of size in its own way") {
   CHECK(shape(processor, sides(30, 26)) == "3 x 42 x 37");
   CHECK(shape(processor, {{"shortest_edge", 28}, {"longest_edge", 30}}) == "3 x 40 x 57");
   // Without it the size is the size.
-  const PoolFormerImageProcessor plain = small(std::nullopt);
+  const PoolFormerImageProcessor plain = small_poolformer_processor(std::nullopt);
   CHECK(hash_of(plain, image, uncropped) == "00F73DE9");
   CHECK(hash_of(plain, image, Options(uncropped).size(sides(30, 26))) == "4C219FA3");
   CHECK(hash_of(plain, image, Options(uncropped).size(sides(28, 28))) == "39773488");
@@ -93,25 +93,28 @@ TEST_CASE("crop_pct enlarges each form of size in its own way") {
         "[processor] /crop_pct: expected a number above 0 where do_center_crop is true, got null. "
         "The Torchvision backend takes null.");
   CHECK(hash_of(plain, image, Options().crop_pct(0.9)) == "13F39C20");
-  CHECK(hash_of(small(std::nullopt, ImageBackend::Torchvision), image) == "C93F4809");
+  CHECK(hash_of(small_poolformer_processor(std::nullopt, ImageBackend::Torchvision), image) ==
+        "C93F4809");
 }
 
 TEST_CASE("a crop larger than the image is padded with black as the backend does it") {
   const cv::Mat image = pattern_image(37, 53);
   const auto larger = Options().crop_size(sides(44, 61));
-  CHECK(hash_of(small(), image, larger) == "822F9AE2");
-  CHECK(hash_of(small(0.9, ImageBackend::Torchvision), image, larger) == "1C5CB066");
+  CHECK(hash_of(small_poolformer_processor(), image, larger) == "822F9AE2");
+  CHECK(hash_of(small_poolformer_processor(0.9, ImageBackend::Torchvision), image, larger) ==
+        "1C5CB066");
   const auto raw = Options().do_resize(false).do_rescale(false).do_normalize(false);
   const auto shape = [&](ImageBackend backend, int64_t height, int64_t width) {
     const auto options = Options(raw).crop_size(sides(height, width));
-    return shape_of(small(0.9, backend)(image, options).images[0]);
+    return shape_of(small_poolformer_processor(0.9, backend)(image, options).images[0]);
   };
   // 4.37.2 comes out one short where an odd number of rows or columns is missing.
   CHECK(shape(ImageBackend::Pil, 38, 56) == "3 x 37 x 55");
   CHECK(shape(ImageBackend::Pil, 39, 20) == "3 x 39 x 20");
   CHECK(shape(ImageBackend::Torchvision, 38, 56) == "3 x 38 x 56");
-  const at::Tensor padded =
-      small(0.9, ImageBackend::Torchvision)(image, Options(raw).crop_size(sides(38, 56))).images[0];
+  const at::Tensor padded = small_poolformer_processor(0.9, ImageBackend::Torchvision)(
+                                image, Options(raw).crop_size(sides(38, 56)))
+                                .images[0];
   CHECK(padded.select(1, 37).max().item<int>() == 0);
   CHECK(padded.select(2, 0).max().item<int>() == 0);
   CHECK(padded.narrow(1, 0, 37).narrow(2, 1, 53).equal(tensor_view(image).permute({2, 0, 1})));
@@ -120,13 +123,16 @@ TEST_CASE("a crop larger than the image is padded with black as the backend does
   const auto plain = Options(raw).input_data_format(ChannelDimension::last);
   for (const ImageBackend backend : {ImageBackend::Pil, ImageBackend::Torchvision}) {
     const auto crop = Options(plain).crop_size(sides(38, 56));
-    const at::Tensor bytes = small(0.9, backend)(image, crop).images[0];
-    CHECK(small(0.9, backend)(floating, crop).images[0].equal(bytes.to(at::kDouble)));
+    const at::Tensor bytes = small_poolformer_processor(0.9, backend)(image, crop).images[0];
+    CHECK(small_poolformer_processor(0.9, backend)(floating, crop)
+              .images[0]
+              .equal(bytes.to(at::kDouble)));
   }
 }
 
 TEST_CASE("PoolFormerImageProcessor on torchvision is the class of Transformers 5.17") {
-  const PoolFormerImageProcessor processor = small(0.9, ImageBackend::Torchvision);
+  const PoolFormerImageProcessor processor =
+      small_poolformer_processor(0.9, ImageBackend::Torchvision);
   const cv::Mat wide = pattern_image(37, 53);
   const std::vector<cv::Mat> both{wide, pattern_image(53, 37)};
   CHECK(hash_of(processor, wide) == "5FE8F1A4");
@@ -138,7 +144,8 @@ TEST_CASE("PoolFormerImageProcessor on torchvision is the class of Transformers 
   CHECK(hash_of(processor, wide, Options().do_rescale(false)) == "98443350");
   CHECK(hash_of(processor, both, Options().do_pad(true).pad_size(sides(30, 40))) == "C834CFA4");
   CHECK(hash_of(processor, both, Options().do_pad(true).do_center_crop(false)) == "0EBC8F6A");
-  const PoolFormerImageProcessor plain = small(std::nullopt, ImageBackend::Torchvision);
+  const PoolFormerImageProcessor plain =
+      small_poolformer_processor(std::nullopt, ImageBackend::Torchvision);
   const auto uncropped = Options().do_center_crop(false);
   CHECK(hash_of(plain, wide, uncropped) == "BD18B354");
   CHECK(
@@ -275,7 +282,7 @@ TEST_CASE("wrong values for PoolFormerImageProcessor have one clear line") {
 
   const cv::Mat image = pattern_image(8, 8);
   const auto call = [&](const Options& options, ImageBackend backend = ImageBackend::Pil) {
-    return message_of<Error>([&] { small(0.9, backend)(image, options); });
+    return message_of<Error>([&] { small_poolformer_processor(0.9, backend)(image, options); });
   };
   CHECK(call(Options().size(SizeDict{{"longest_edge", 20}})) ==
         "[processor] /size: expected the key shortest_edge, or height and width, got "
@@ -302,7 +309,7 @@ TEST_CASE("sizes of PoolFormerImageProcessor without bound are refused before me
   const cv::Mat image = pattern_image(8, 8);
   const at::Tensor floating = tensor_view(image).to(at::kFloat);
   for (const ImageBackend backend : {ImageBackend::Pil, ImageBackend::Torchvision}) {
-    const PoolFormerImageProcessor processor = small(0.9, backend);
+    const PoolFormerImageProcessor processor = small_poolformer_processor(0.9, backend);
     const auto call = [&](const auto& input, const Options& options) {
       return message_of<Error>([&] { processor(input, options); });
     };

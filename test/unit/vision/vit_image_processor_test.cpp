@@ -7,13 +7,13 @@
 
 #include "test/support/catch.h"
 #include "test/support/corpus.h"
-#include "test/unit/vision/pattern.h"
+#include "test/unit/vision/processor_hash.h"
 #include "vizoo/core/error.h"
 
 namespace vizoo {
 namespace {
 
-using test::fnv;
+using test::hash_of;
 using test::message_of;
 using test::pattern_image;
 using Options = PreprocessOptions;
@@ -25,20 +25,12 @@ ViTImageProcessorConfig square(int64_t size) {
 }
 
 // As the files of NAT and DiNAT say: bicubic, ImageNet's mean and deviation.
-ViTImageProcessorConfig imagenet(int64_t size) {
+ViTImageProcessorConfig imagenet_config(int64_t size) {
   auto config = square(size);
   config.resample = 3;
   config.image_mean = {0.485, 0.456, 0.406};
   config.image_std = {0.229, 0.224, 0.225};
   return config;
-}
-
-template <class Images>
-std::string hash_of(const ViTImageProcessor& processor,
-                    const Images& images,
-                    const Options& options = {}) {
-  const at::Tensor whole = processor(images, options).pixel_values.contiguous();
-  return fnv(whole.const_data_ptr(), whole.nbytes());
 }
 
 TEST_CASE("ViTImageProcessor gives the numbers of Transformers 4.37.2") {
@@ -47,7 +39,7 @@ TEST_CASE("ViTImageProcessor gives the numbers of Transformers 4.37.2") {
   const ViTImageProcessor plain(square(20));
   CHECK(hash_of(plain, wide) == "BE04DA10");
   CHECK(hash_of(plain, tall) == "A57A7A0C");
-  const ViTImageProcessor published(imagenet(20));
+  const ViTImageProcessor published(imagenet_config(20));
   CHECK(hash_of(published, wide) == "1C28ED22");
   CHECK(hash_of(published, tall) == "CE5E72FC");
   const at::Tensor values = plain(wide).pixel_values;
@@ -87,7 +79,7 @@ TEST_CASE("every image comes out in the size asked for, also as a tensor") {
 }
 
 TEST_CASE("the torchvision backend of ViTImageProcessor also keeps the aspect") {
-  ViTImageProcessor processor(imagenet(20));
+  ViTImageProcessor processor(imagenet_config(20));
   processor.backend = ImageBackend::Torchvision;
   const at::Tensor image = tensor_view(pattern_image(37, 53)).clone().permute({2, 0, 1});
   const auto column = [](std::vector<double> values) {
@@ -128,7 +120,7 @@ TEST_CASE("older JSON forms of ViTImageProcessor are read") {
       R"({"do_normalize": true, "do_resize": true, "feature_extractor_type": "ViTFeatureExtractor",
           "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "resample": 3,
           "size": 224})");
-  CHECK(equal_fields(published, imagenet(224)));
+  CHECK(equal_fields(published, imagenet_config(224)));
 }
 
 TEST_CASE("the JSON of ViTImageProcessor is what Transformers writes") {

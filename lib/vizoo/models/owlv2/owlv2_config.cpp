@@ -8,10 +8,10 @@
 namespace vizoo {
 namespace {
 
-constexpr int64_t kMaxVocabulary = 1 << 22;
-constexpr int64_t kMaxPositions = 1 << 16;  // of texts, whose attention is quadratic
-constexpr int64_t kMaxPatches = 1 << 20;
-constexpr double kMaxParameters = 1e10;  // of one tower
+constexpr int64_t kMaxOwlv2Vocabulary = 1 << 22;
+constexpr int64_t kMaxOwlv2Positions = 1 << 16;  // of texts, whose attention is quadratic
+constexpr int64_t kMaxOwlv2Patches = 1 << 20;
+constexpr double kMaxOwlv2Parameters = 1e10;  // of one tower
 
 // What both towers have. `embeddings`: the entries of all embedding tables.
 template <class Config>
@@ -38,19 +38,19 @@ void check_tower(const Config& config, const std::string& path, double embedding
   const auto size = static_cast<double>(config.hidden_size);
   const auto layer = size * (4.0 * size + 2.0 * static_cast<double>(config.intermediate_size));
   const auto total = static_cast<double>(config.num_hidden_layers) * layer + embeddings * size;
-  check_number(
-      field("hidden_size").c_str(),
-      size,
-      total <= kMaxParameters,
-      "a tower of at most " + std::to_string(static_cast<int64_t>(kMaxParameters)) + " parameters");
+  check_number(field("hidden_size").c_str(),
+               size,
+               total <= kMaxOwlv2Parameters,
+               "a tower of at most " + std::to_string(static_cast<int64_t>(kMaxOwlv2Parameters)) +
+                   " parameters");
 }
 
 }  // namespace
 
 void Owlv2TextConfig::resolve(const std::string& path) {
-  check_integer((path + "vocab_size").c_str(), vocab_size, 1, kMaxVocabulary);
+  check_integer((path + "vocab_size").c_str(), vocab_size, 1, kMaxOwlv2Vocabulary);
   check_integer(
-      (path + "max_position_embeddings").c_str(), max_position_embeddings, 1, kMaxPositions);
+      (path + "max_position_embeddings").c_str(), max_position_embeddings, 1, kMaxOwlv2Positions);
   check_tower(*this, path, static_cast<double>(vocab_size + max_position_embeddings));
 }
 
@@ -58,10 +58,10 @@ void Owlv2VisionConfig::resolve(const std::string& path) {
   check_integer((path + "num_channels").c_str(), num_channels, 1, kMaxSize);
   check_integer((path + "patch_size").c_str(), patch_size, 1, kMaxSize);
   check_integer((path + "image_size").c_str(), image_size, patch_size, kMaxSize);
-  if (num_patches() > kMaxPatches) {
+  if (num_patches() > kMaxOwlv2Patches) {
     throw ConfigError("config",
                       "/" + path + "image_size",
-                      "at most " + std::to_string(kMaxPatches) + " patches",
+                      "at most " + std::to_string(kMaxOwlv2Patches) + " patches",
                       std::to_string(num_patches()));
   }
   const auto patch = static_cast<double>(patch_size) * static_cast<double>(patch_size) *

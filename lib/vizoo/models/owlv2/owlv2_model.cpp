@@ -9,7 +9,9 @@
 namespace vizoo {
 namespace {
 
-double inverse_root(int64_t number) { return std::pow(static_cast<double>(number), -0.5); }
+double projection_deviation(int64_t hidden_size) {
+  return std::pow(static_cast<double>(hidden_size), -0.5);
+}
 
 // Without the outputs that nobody asked for.
 Owlv2Options features_only(const Owlv2Options& options) {
@@ -54,9 +56,9 @@ void Owlv2ModelImpl::initialize_module(torch::nn::Module& module) const {
   auto* const model = dynamic_cast<Owlv2ModelImpl*>(&module);
   if (model == nullptr) return initialize_owlv2_module(module, config.initializer_factor);
   nn::normal_(model->text_projection->weight,
-              inverse_root(config.text_config.hidden_size) * config.initializer_factor);
+              projection_deviation(config.text_config.hidden_size) * config.initializer_factor);
   nn::normal_(model->visual_projection->weight,
-              inverse_root(config.vision_config.hidden_size) * config.initializer_factor);
+              projection_deviation(config.vision_config.hidden_size) * config.initializer_factor);
 }
 
 bool Owlv2ModelImpl::is_ignored_key(const std::string& key) const {

@@ -1,9 +1,9 @@
 #include "vizoo/models/owlv2/owlv2_text.h"
 
-#include <limits>
 #include <utility>
 
 #include "vizoo/core/error.h"
+#include "vizoo/nn/attention.h"
 #include "vizoo/nn/named_arguments.h"
 
 namespace vizoo {
@@ -31,28 +31,15 @@ void check_texts(const torch::Tensor& input_ids,
       "model", "attention_mask", "the shape of input_ids", describe_tensor(attention_mask));
 }
 
-double lowest(at::ScalarType dtype) {
-  switch (dtype) {
-    case torch::kFloat64:
-      return std::numeric_limits<double>::lowest();
-    case torch::kFloat16:
-      return std::numeric_limits<c10::Half>::lowest();
-    case torch::kBFloat16:
-      return std::numeric_limits<c10::BFloat16>::lowest();
-    default:
-      return std::numeric_limits<float>::lowest();
-  }
-}
-
 // What is added to the scores: 0 where a position may attend to another, else the least number of
 // `dtype`; minus infinity, as upstream, where the other one is both behind it and masked.
 // positions: [1, L]; attention_mask: [T, L] or undefined. Returns [L, L] or [T, 1, L, L].
 torch::Tensor scores_mask(const torch::Tensor& positions,
                           const torch::Tensor& attention_mask,
                           at::ScalarType dtype) {
-  const auto causal = positions.gt(positions.transpose(0, 1)).to(dtype) * lowest(dtype);
+  const auto causal = positions.gt(positions.transpose(0, 1)).to(dtype) * nn::lowest(dtype);
   if (!attention_mask.defined()) return causal;
-  const auto masked = attention_mask.to(dtype).ne(1).to(dtype) * lowest(dtype);
+  const auto masked = attention_mask.to(dtype).ne(1).to(dtype) * nn::lowest(dtype);
   return causal + masked.unsqueeze(1).unsqueeze(1);  // [L, L] + [T, 1, 1, L]
 }
 

@@ -87,7 +87,7 @@ PerceiverPostprocessor make_postprocessor(const PerceiverConfig& config) {
   return std::make_shared<PerceiverMultimodalPostprocessorImpl>(modalities);
 }
 
-void check_points(const PerceiverModalities& points) {
+void check_subsampled_points(const PerceiverModalities& points) {
   for (const char* modality : {"audio", "image"}) {
     const auto found = points.find(modality);
     if (found != points.end() && found->second.defined()) continue;
@@ -153,7 +153,7 @@ PerceiverMultimodalOutput PerceiverForMultimodalAutoencodingImpl::forward(
     const PerceiverModalities& inputs,
     const PerceiverModalities& subsampled_output_points,
     const PerceiverOptions& options) const {
-  check_points(subsampled_output_points);
+  check_subsampled_points(subsampled_output_points);
   auto output = perceiver->forward(
       inputs, with_defaults(options, config).subsampled_output_points(subsampled_output_points));
   return {std::move(output.modality_logits),
@@ -169,7 +169,7 @@ PerceiverEncoding PerceiverForMultimodalAutoencodingImpl::encode(
 
 PerceiverModalities PerceiverForMultimodalAutoencodingImpl::decode(
     const PerceiverEncoding& encoding, const PerceiverModalities& subsampled_output_points) const {
-  check_points(subsampled_output_points);
+  check_subsampled_points(subsampled_output_points);
   return perceiver->decode(encoding, subsampled_output_points).modality_logits;
 }
 

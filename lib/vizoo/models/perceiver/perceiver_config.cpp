@@ -9,7 +9,7 @@ namespace vizoo {
 namespace {
 
 constexpr int64_t kMaxVocabulary = 1 << 22;
-constexpr int64_t kMaxPositions = 1 << 20;
+constexpr int64_t kMaxTextPositions = 1 << 20;
 constexpr int64_t kMaxWidening = 64;
 constexpr int64_t kMaxAppliedLayers = 1024;
 constexpr int64_t kMaxPixels = int64_t{1} << 28U;  // of what a config describes, frames together
@@ -23,7 +23,7 @@ void check_divides(const char* field, int64_t heads, const char* what, int64_t c
                     std::to_string(heads));
 }
 
-void check_sizes(const char* field, const std::vector<int64_t>& sizes, std::size_t count) {
+void check_config_sizes(const char* field, const std::vector<int64_t>& sizes, std::size_t count) {
   if (sizes.size() != count) {
     throw ConfigError("config",
                       std::string("/") + field,
@@ -82,13 +82,13 @@ void check_encoder(const PerceiverConfig& config) {
 void PerceiverConfig::resolve() {
   check_encoder(*this);
   check_integer("vocab_size", vocab_size, 1, kMaxVocabulary);
-  check_integer("max_position_embeddings", max_position_embeddings, 1, kMaxPositions);
+  check_integer("max_position_embeddings", max_position_embeddings, 1, kMaxTextPositions);
   check_integer("image_size", image_size, 1, kMaxSize);
-  check_sizes("train_size", train_size, 2);
+  check_config_sizes("train_size", train_size, 2);
   check_integer("num_frames", num_frames, 1, kMaxSize);
   check_integer("audio_samples_per_frame", audio_samples_per_frame, 1, kMaxPixels / num_frames);
   check_integer("samples_per_patch", samples_per_patch, 1, kMaxSize);
-  check_sizes("output_shape", output_shape, 4);
+  check_config_sizes("output_shape", output_shape, 4);
   check_integer("output_num_channels", output_num_channels, 1, kMaxSize);
   check_integer("_label_trainable_num_channels", label_trainable_num_channels, 1, kMaxSize);
 

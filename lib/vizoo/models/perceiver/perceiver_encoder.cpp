@@ -1,26 +1,13 @@
 #include "vizoo/models/perceiver/perceiver_encoder.h"
 
-#include <limits>
 #include <string>
 
 #include "vizoo/core/error.h"
+#include "vizoo/nn/attention.h"
 #include "vizoo/nn/pretrained_model.h"
 
 namespace vizoo {
 namespace {
-
-double lowest(at::ScalarType dtype) {
-  switch (dtype) {
-    case torch::kFloat64:
-      return std::numeric_limits<double>::lowest();
-    case torch::kFloat16:
-      return std::numeric_limits<c10::Half>::lowest();
-    case torch::kBFloat16:
-      return std::numeric_limits<c10::BFloat16>::lowest();
-    default:
-      return std::numeric_limits<float>::lowest();
-  }
-}
 
 // What the mask adds to the scores: 0 where it is 1, the least number where it is 0.
 torch::Tensor scores_bias(const torch::Tensor& attention_mask, at::ScalarType dtype) {
@@ -28,7 +15,7 @@ torch::Tensor scores_bias(const torch::Tensor& attention_mask, at::ScalarType dt
   // [B, N] -> [B, 1, 1, N]; [B, L or 1, N] -> [B, 1, L or 1, N]
   auto mask = attention_mask.to(dtype).unsqueeze(1);
   if (attention_mask.dim() == 2) mask = mask.unsqueeze(1);
-  return (1.0 - mask) * lowest(dtype);
+  return (1.0 - mask) * nn::lowest(dtype);
 }
 
 torch::Tensor layer_head_mask(const torch::Tensor& head_mask, int64_t i, at::ScalarType dtype) {

@@ -6,7 +6,9 @@
 namespace vizoo {
 namespace {
 
-void check_shape(const std::string& argument, const std::vector<int64_t>& shape, std::size_t rank) {
+void check_decoder_shape(const std::string& argument,
+                         const std::vector<int64_t>& shape,
+                         std::size_t rank) {
   bool fits = shape.size() == rank;
   for (const auto size : shape) fits = fits && size >= 1;
   if (fits) return;
@@ -35,7 +37,8 @@ torch::Tensor unflatten_queries(const torch::Tensor& logits, const std::vector<i
 PerceiverOpticalFlowDecoderImpl::PerceiverOpticalFlowDecoderImpl(
     const PerceiverConfig& config, const PerceiverOpticalFlowDecoderOptions& flow_options)
     : options(flow_options) {
-  check_shape("PerceiverOpticalFlowDecoder: output_image_shape", options.output_image_shape, 2);
+  check_decoder_shape(
+      "PerceiverOpticalFlowDecoder: output_image_shape", options.output_image_shape, 2);
   decoder = register_module(
       "decoder",
       PerceiverBasicDecoder(config,
@@ -70,7 +73,7 @@ PerceiverBasicVideoAutoencodingDecoderImpl::PerceiverBasicVideoAutoencodingDecod
     const PerceiverConfig& config, const PerceiverVideoDecoderOptions& video_options)
     : options(video_options) {
   const auto& shape = options.output_shape;
-  check_shape("PerceiverBasicVideoAutoencodingDecoder: output_shape", shape, 4);
+  check_decoder_shape("PerceiverBasicVideoAutoencodingDecoder: output_shape", shape, 4);
   const std::vector<int64_t> frames(shape.begin() + 1, shape.end());
   decoder = register_module(
       "decoder",

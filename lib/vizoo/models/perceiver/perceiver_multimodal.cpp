@@ -13,7 +13,7 @@ namespace vizoo {
 namespace {
 
 template <class Components>
-std::string names_of(const Components& components) {
+std::string component_names(const Components& components) {
   std::string names;
   for (const auto& [name, component] : components) names += (names.empty() ? "" : ", ") + name;
   return names.empty() ? "none" : names;
@@ -96,7 +96,7 @@ PerceiverMultimodalPreprocessorImpl::PerceiverMultimodalPreprocessorImpl(
     if (preprocessors.count(modality) == 0 || !(probability >= 0.0 && probability <= 1.0)) {
       throw UsageError("usage",
                        std::string(kName) + ": mask_probs",
-                       "a number in [0, 1] for some of " + names_of(preprocessors),
+                       "a number in [0, 1] for some of " + component_names(preprocessors),
                        quote(modality) + ": " + std::to_string(probability));
     }
     mask_sizes[modality] = num_channels();
@@ -130,7 +130,7 @@ PerceiverPreprocessed PerceiverMultimodalPreprocessorImpl::forward(
   for (const auto& [modality, tensor] : inputs.modalities) {
     if (preprocessors.count(modality) != 0) continue;
     throw ShapeError(
-        "model", call.name, "the modalities " + names_of(preprocessors), quote(modality));
+        "model", call.name, "the modalities " + component_names(preprocessors), quote(modality));
   }
   PerceiverPreprocessed output;
   std::vector<torch::Tensor> all;
@@ -139,8 +139,8 @@ PerceiverPreprocessed PerceiverMultimodalPreprocessorImpl::forward(
     if (found == inputs.modalities.end()) {
       throw ShapeError("model",
                        call.name,
-                       "tensors for the modalities " + names_of(preprocessors),
-                       inputs.tensor.defined() ? "one tensor" : names_of(inputs.modalities));
+                       "tensors for the modalities " + component_names(preprocessors),
+                       inputs.tensor.defined() ? "one tensor" : component_names(inputs.modalities));
     }
     const PerceiverPreprocessorOptions own{call.name + "." + modality,
                                            call.interpolate_pos_encoding};
@@ -232,14 +232,14 @@ torch::Tensor PerceiverMultimodalDecoderImpl::decoder_query(
   if (subsampled_points.tensor.defined()) {
     throw ShapeError("model",
                      "subsampled_output_points",
-                     "points for the modalities " + names_of(decoders),
+                     "points for the modalities " + component_names(decoders),
                      "one tensor");
   }
   for (const auto& [modality, tensor] : points) {
     if (decoders.count(modality) != 0) continue;
     throw ShapeError("model",
                      "subsampled_output_points",
-                     "points for the modalities " + names_of(decoders),
+                     "points for the modalities " + component_names(decoders),
                      quote(modality));
   }
   const auto parts = perceiver_restructure(inputs.modality_sizes, inputs.inputs);
@@ -249,8 +249,8 @@ torch::Tensor PerceiverMultimodalDecoderImpl::decoder_query(
     if (found == parts.end()) {
       throw ShapeError("model",
                        "inputs",
-                       "the modalities " + names_of(decoders) + " from the preprocessor",
-                       names_of(parts));
+                       "the modalities " + component_names(decoders) + " from the preprocessor",
+                       component_names(parts));
     }
     queries.push_back(
         modality_query(modality, {found->second, {}, inputs.inputs_without_pos, modality}, points));
@@ -287,8 +287,8 @@ PerceiverTensors PerceiverMultimodalPostprocessorImpl::forward(
     if (found == parts.end()) {
       throw ShapeError("model",
                        "PerceiverMultimodalPostprocessor",
-                       "the modalities " + names_of(postprocessors),
-                       names_of(parts));
+                       "the modalities " + component_names(postprocessors),
+                       component_names(parts));
     }
     outputs[modality] = postprocessor->forward(found->second).tensor;
   }

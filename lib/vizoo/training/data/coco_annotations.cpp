@@ -15,7 +15,7 @@
 namespace vizoo::detail {
 namespace {
 
-constexpr std::size_t kMaxFileBytes = std::size_t{1} << 30U;
+constexpr std::size_t kMaxAnnotationBytes = std::size_t{1} << 30U;
 constexpr std::size_t kNamedBoxes = 5;
 // detection_loss refuses boxes that are thinner than half of this share of the square.
 constexpr double kThinnestBox = 2e-6;
@@ -220,7 +220,7 @@ class CocoReader {
 }  // namespace
 
 CocoFile read_coco_file(const std::filesystem::path& path, bool skip_degenerate) {
-  const std::string text = read_file(path, kMaxFileBytes, FileKind::config);
+  const std::string text = read_file(path, kMaxAnnotationBytes, FileKind::config);
   return CocoReader(path, skip_degenerate).read(text);
 }
 

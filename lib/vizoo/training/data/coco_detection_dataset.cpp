@@ -21,7 +21,7 @@ std::string with_name(const std::string& prompt, const std::string& name) {
 }
 
 // [rows][columns] -> [rows, columns].
-torch::Tensor matrix(const std::vector<std::vector<int64_t>>& rows, int64_t columns) {
+torch::Tensor query_matrix(const std::vector<std::vector<int64_t>>& rows, int64_t columns) {
   auto tensor = torch::empty({static_cast<int64_t>(rows.size()), columns}, torch::kInt64);
   auto* target = tensor.mutable_data_ptr<int64_t>();
   for (const auto& row : rows) target = std::copy(row.begin(), row.end(), target);
@@ -84,8 +84,8 @@ CocoDetectionDataset::CocoDetectionDataset(const std::filesystem::path& annotati
   encode.refuse_too_long = true;
   encode.return_attention_mask = true;
   const auto encoding = tokenizer.encode_batch(queries_, encode);
-  input_ids_ = matrix(encoding.input_ids, encoding.row_length());
-  attention_mask_ = matrix(encoding.attention_mask, encoding.row_length());
+  input_ids_ = query_matrix(encoding.input_ids, encoding.row_length());
+  attention_mask_ = query_matrix(encoding.attention_mask, encoding.row_length());
 }
 
 Sample CocoDetectionDataset::get(int64_t index, RandomStream& random) const {

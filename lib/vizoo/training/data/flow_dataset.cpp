@@ -16,7 +16,7 @@ namespace {
 // What the Middlebury format calls unknown.
 constexpr float kUnknownFlow = 1e9F;
 
-std::string size_text(int64_t height, int64_t width) {
+std::string pair_size_text(int64_t height, int64_t width) {
   return std::to_string(height) + " x " + std::to_string(width);
 }
 
@@ -34,7 +34,10 @@ torch::Tensor flow_tensor(FlowField field) {
 }
 
 // Rows and columns of the crop, of any tensor [H, W, ...].
-torch::Tensor crop(const torch::Tensor& image, int64_t top, int64_t left, const ImageSize& size) {
+torch::Tensor crop_frame(const torch::Tensor& image,
+                         int64_t top,
+                         int64_t left,
+                         const ImageSize& size) {
   return image.narrow(0, top, size.height).narrow(1, left, size.width);
 }
 
@@ -57,15 +60,15 @@ Sample FlowDataset::get(int64_t index, RandomStream& random) const {
     if (frame->size(0) == height && frame->size(1) == width) continue;
     throw ImageError("image",
                      printable((frame == &first ? pair.first : pair.second).string()),
-                     size_text(height, width) + " pixels as the flow",
-                     size_text(frame->size(0), frame->size(1)));
+                     pair_size_text(height, width) + " pixels as the flow",
+                     pair_size_text(frame->size(0), frame->size(1)));
   }
   const ImageSize& size = options_.size();
   if (height < size.height || width < size.width) {
     throw ImageError("image",
                      printable(pair.first.string()),
-                     "at least " + size_text(size.height, size.width) + " pixels, the crop",
-                     size_text(height, width));
+                     "at least " + pair_size_text(size.height, size.width) + " pixels, the crop",
+                     pair_size_text(height, width));
   }
   int64_t top = (height - size.height) / 2;
   int64_t left = (width - size.width) / 2;
@@ -75,9 +78,10 @@ Sample FlowDataset::get(int64_t index, RandomStream& random) const {
   }
   Sample sample;
   // [1, 2, 27, H, W] -> [2, 27, H, W]
-  const auto frames = torch::stack({crop(first, top, left, size), crop(second, top, left, size)});
+  const auto frames =
+      torch::stack({crop_frame(first, top, left, size), crop_frame(second, top, left, size)});
   sample.arguments["inputs"] = flow_patches(frames).squeeze(0);
-  sample.labels = crop(flow, top, left, size).contiguous();
+  sample.labels = crop_frame(flow, top, left, size).contiguous();
   return sample;
 }
 

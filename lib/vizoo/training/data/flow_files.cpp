@@ -7,6 +7,7 @@
 
 #include "vizoo/core/error.h"
 #include "vizoo/io/file.h"
+#include "vizoo/training/data/data_path.h"
 #include "vizoo/training/data/flow_dataset.h"
 
 namespace vizoo {
@@ -15,17 +16,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxListBytes = std::size_t{1} << 28U;
-constexpr int kMaxDepth = 32;  // links may form a circle
 constexpr std::array<const char*, 7> kFrameSuffixes = {
     ".png", ".ppm", ".jpg", ".jpeg", ".bmp", ".webp", ".tif"};
 constexpr char kChairsEnd[] = "_flow";
-
-[[noreturn]] void refuse(const fs::path& path,
-                         const std::string& expected,
-                         const std::string& got,
-                         const std::string& hint = "") {
-  throw UsageError("training", printable(path.string()), expected, got, hint);
-}
 
 bool is_file(const fs::path& path) {
   std::error_code code;
@@ -43,11 +36,12 @@ std::vector<fs::path> flow_files_below(const fs::path& folder) {
   auto entries = fs::recursive_directory_iterator(
       folder, fs::directory_options::follow_directory_symlink, code);
   while (!code && entries != fs::recursive_directory_iterator()) {
-    if (entries.depth() > kMaxDepth) refuse(folder, "folders within each other", "too many");
+    if (entries.depth() > kMaxFolderDepth)
+      fail_data_path(folder, "folders within each other", "too many");
     if (entries->path().extension() == ".flo") found.push_back(entries->path());
     entries.increment(code);
   }
-  if (code) refuse(folder, "a folder that can be read", code.message());
+  if (code) fail_data_path(folder, "a folder that can be read", code.message());
   std::sort(found.begin(), found.end());
   return found;
 }
@@ -59,7 +53,7 @@ fs::path frame_of(const fs::path& stem, const fs::path& flow) {
     path += suffix;
     if (is_file(path)) return path;
   }
-  refuse(flow, "a frame " + quote(stem.filename().string()) + " with it", "none");
+  fail_data_path(flow, "a frame " + quote(stem.filename().string()) + " with it", "none");
 }
 
 // frame_0009 -> frame_0010; none without a number at the end.
@@ -80,7 +74,7 @@ FlowFiles numbered(const fs::path& frames, const fs::path& flow) {
   const std::string stem = flow.stem().string();
   const auto next = next_stem(stem);
   if (!next) {
-    refuse(flow, "a name that ends in a number that leaves room for the next", quote(stem));
+    fail_data_path(flow, "a name that ends in a number that leaves room for the next", quote(stem));
   }
   return {frame_of(frames / stem, flow), frame_of(frames / *next, flow), flow};
 }
@@ -130,9 +124,9 @@ std::vector<FlowFiles> from_list(const fs::path& path) {
       while (columns >> field) fields.push_back(field);
     }
     if (fields.size() != 3) {
-      refuse(path.string() + ":" + std::to_string(number),
-             "three paths: first frame, second frame, flow",
-             std::to_string(fields.size()));
+      fail_data_path(path.string() + ":" + std::to_string(number),
+                     "three paths: first frame, second frame, flow",
+                     std::to_string(fields.size()));
     }
     const fs::path folder = path.parent_path();
     pairs.push_back({folder / fields[0], folder / fields[1], folder / fields[2]});
@@ -144,11 +138,11 @@ std::vector<FlowFiles> from_list(const fs::path& path) {
 
 std::vector<FlowFiles> find_flow_files(const fs::path& path) {
   if (!is_folder(path) && !is_file(path)) {
-    refuse(path, "a folder, or a text file of three paths a line", "nothing of this name");
+    fail_data_path(path, "a folder, or a text file of three paths a line", "nothing of this name");
   }
   auto pairs = is_folder(path) ? from_folder(path) : from_list(path);
   if (pairs.empty()) {
-    refuse(path, "at least one pair of frames with its .flo file", "none");
+    fail_data_path(path, "at least one pair of frames with its .flo file", "none");
   }
   return pairs;
 }

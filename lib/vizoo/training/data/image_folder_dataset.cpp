@@ -9,14 +9,14 @@
 #include "vizoo/core/error.h"
 #include "vizoo/io/file.h"
 #include "vizoo/io/utf8.h"
+#include "vizoo/training/data/data_path.h"
 #include "vizoo/vision/image.h"
 
 namespace vizoo {
 namespace {
 
-constexpr std::size_t kMaxFileBytes = std::size_t{1} << 30U;
+constexpr std::size_t kMaxImageBytes = std::size_t{1} << 30U;
 constexpr std::size_t kNamedEntries = 5;
-constexpr int kMaxDepth = 32;  // links may form a circle
 constexpr std::array<const char*, 7> kSuffixes = {
     ".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"};
 
@@ -28,7 +28,7 @@ bool is_image_name(const std::filesystem::path& path) {
   return std::find(kSuffixes.begin(), kSuffixes.end(), suffix) != kSuffixes.end();
 }
 
-std::string joined(const std::vector<std::string>& names) {
+std::string joined_classes(const std::vector<std::string>& names) {
   std::string text;
   for (std::size_t i = 0; i < std::min(names.size(), kNamedEntries); ++i) {
     text += (i == 0 ? "" : ", ") + quote(names[i]);
@@ -39,21 +39,14 @@ std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
-[[noreturn]] void refuse(const std::filesystem::path& folder,
-                         const std::string& expected,
-                         const std::string& got,
-                         const std::string& hint = "") {
-  throw UsageError("training", printable(folder.string()), expected, got, hint);
-}
-
-struct Listing {
+struct FolderListing {
   std::vector<std::string> files;  // names of images
   std::vector<std::string> folders;
 };
 
 // Sorted by name; links are followed.
-Listing list_folder(const std::filesystem::path& folder) {
-  Listing listing;
+FolderListing list_folder(const std::filesystem::path& folder) {
+  FolderListing listing;
   std::error_code code;
   std::filesystem::directory_iterator entries(folder, code);
   while (!code && entries != std::filesystem::directory_iterator()) {
@@ -69,7 +62,7 @@ Listing list_folder(const std::filesystem::path& folder) {
     }
     entries.increment(code);
   }
-  if (code) refuse(folder, "a folder that can be read", code.message());
+  if (code) fail_data_path(folder, "a folder that can be read", code.message());
   std::sort(listing.files.begin(), listing.files.end());
   std::sort(listing.folders.begin(), listing.folders.end());
   return listing;
@@ -80,13 +73,13 @@ void collect(const std::filesystem::path& folder,
              const std::string& below,
              int depth,
              std::vector<std::string>& paths) {
-  if (depth > kMaxDepth) {
-    refuse(folder / below,
-           "at most " + std::to_string(kMaxDepth) + " folders within each other",
-           "more",
-           "A link may lead back to a folder above it");
+  if (depth > kMaxFolderDepth) {
+    fail_data_path(folder / below,
+                   "at most " + std::to_string(kMaxFolderDepth) + " folders within each other",
+                   "more",
+                   "A link may lead back to a folder above it");
   }
-  const Listing listing = list_folder(folder / below);
+  const FolderListing listing = list_folder(folder / below);
   for (const auto& name : listing.files) paths.push_back(below + "/" + name);
   for (const auto& name : listing.folders) collect(folder, below + "/" + name, depth + 1, paths);
 }
@@ -94,27 +87,28 @@ void collect(const std::filesystem::path& folder,
 std::vector<std::string> class_folders(const std::filesystem::path& folder) {
   std::error_code code;
   if (!std::filesystem::is_directory(folder, code)) {
-    refuse(folder, "a folder of class folders", "no folder of this name");
+    fail_data_path(folder, "a folder of class folders", "no folder of this name");
   }
-  const Listing listing = list_folder(folder);
+  const FolderListing listing = list_folder(folder);
   if (!listing.files.empty()) {
-    refuse(folder,
-           "images in class folders only, folder/class/name.jpg",
-           std::to_string(listing.files.size()) + " outside of one: " + joined(listing.files));
+    fail_data_path(
+        folder,
+        "images in class folders only, folder/class/name.jpg",
+        std::to_string(listing.files.size()) + " outside of one: " + joined_classes(listing.files));
   }
   if (listing.folders.empty()) {
-    refuse(folder, "a folder for each class, folder/class/name.jpg", "no folders");
+    fail_data_path(folder, "a folder for each class, folder/class/name.jpg", "no folders");
   }
   for (const auto& name : listing.folders) {
     if (find_invalid_utf8(name) != name.size()) {
-      refuse(folder, "class names in UTF-8", quote(name));
+      fail_data_path(folder, "class names in UTF-8", quote(name));
     }
   }
   return listing.folders;
 }
 
 // Class names by index.
-std::vector<std::string> names_of(const LabelMap& label2id) {
+std::vector<std::string> class_names(const LabelMap& label2id) {
   std::vector<std::string> names(label2id.size());
   std::vector<bool> taken(label2id.size(), false);
   for (const auto& [name, label] : label2id) {
@@ -148,7 +142,7 @@ ImageFolderDataset::ImageFolderDataset(const std::filesystem::path& folder,
       label2id.emplace(name, static_cast<int64_t>(label2id.size()));
     }
   }
-  classes_ = names_of(label2id);
+  classes_ = class_names(label2id);
 
   std::vector<std::string> unknown;
   std::vector<std::string> empty;
@@ -165,17 +159,18 @@ ImageFolderDataset::ImageFolderDataset(const std::filesystem::path& folder,
     for (auto& path : paths) samples_.push_back({std::move(path), label->second});
   }
   if (!unknown.empty()) {
-    refuse(folder,
-           "classes of the label map, which has " + std::to_string(classes_.size()) + " such as " +
-               quote(classes_.empty() ? "" : classes_.front()),
-           joined(unknown));
+    fail_data_path(folder,
+                   "classes of the label map, which has " + std::to_string(classes_.size()) +
+                       " such as " + quote(classes_.empty() ? "" : classes_.front()),
+                   joined_classes(unknown));
   }
-  if (!empty.empty()) refuse(folder, "images in each class folder", "none in " + joined(empty));
+  if (!empty.empty())
+    fail_data_path(folder, "images in each class folder", "none in " + joined_classes(empty));
 }
 
 Sample ImageFolderDataset::get(int64_t index, RandomStream& random) const {
   const std::string name = path(index).string();
-  const std::string bytes = read_file(name, kMaxFileBytes, FileKind::image);
+  const std::string bytes = read_file(name, kMaxImageBytes, FileKind::image);
   Sample sample;
   sample.arguments[options_.argument()] =
       augmentation_ ? (*augmentation_)(bytes, name, random)

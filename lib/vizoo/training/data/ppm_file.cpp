@@ -12,7 +12,7 @@
 namespace vizoo::detail {
 namespace {
 
-constexpr std::size_t kMaxFileBytes = std::size_t{3} * kDefaultMaxPixels + 65536;
+constexpr std::size_t kMaxPpmBytes = std::size_t{3} * kDefaultMaxPixels + 65536;
 
 bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
@@ -59,7 +59,7 @@ class Header {
 }  // namespace
 
 torch::Tensor read_ppm(const std::filesystem::path& path) {
-  const std::string bytes = read_file(path, kMaxFileBytes, FileKind::image);
+  const std::string bytes = read_file(path, kMaxPpmBytes, FileKind::image);
   Header header(bytes, printable(path.string()));
   const int64_t width = header.number();
   const int64_t height = header.number();

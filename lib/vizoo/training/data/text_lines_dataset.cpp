@@ -13,14 +13,14 @@
 namespace vizoo {
 namespace {
 
-constexpr std::size_t kMaxFileBytes = std::size_t{1} << 32U;
+constexpr std::size_t kMaxTextBytes = std::size_t{1} << 32U;
 
 void check_share(double value, const char* name) {
   if (value >= 0.0 && value <= 1.0) return;
   throw UsageError("training", name, "a number from 0 to 1", std::to_string(value));
 }
 
-void check_options(const TextLinesOptions& options) {
+void check_text_options(const TextLinesOptions& options) {
   check_share(options.mask_probability(), "mask_probability");
   check_share(options.replace_by_mask(), "replace_by_mask");
   check_share(options.replace_by_random(), "replace_by_random");
@@ -52,10 +52,10 @@ TextLinesDataset::TextLinesDataset(const std::filesystem::path& path,
                                    std::shared_ptr<const Tokenizer> tokenizer,
                                    const TextLinesOptions& options)
     : name_(path.filename().string()),
-      text_(read_file(path, kMaxFileBytes, FileKind::tokenizer)),
+      text_(read_file(path, kMaxTextBytes, FileKind::tokenizer)),
       tokenizer_(std::move(tokenizer)),
       options_(options) {
-  check_options(options);
+  check_text_options(options);
   if (!tokenizer_->mask_token_id() || !tokenizer_->pad_token_id()) {
     throw TokenizerError("tokenizer",
                          tokenizer_->class_name(),
