@@ -131,13 +131,15 @@ std::vector<Judgement> judge(const Scene& scene, std::size_t size, double& wante
 }
 
 // Precision at each recall level and the last recall, for one threshold.
-struct Curve {
+struct PrecisionRecallCurve {
   std::array<double, kRecalls> precision{};
   double recall = 0.0;
 };
 
 // judgements: highest score first.
-Curve curve_of(const std::vector<Judgement>& judgements, std::size_t t, double wanted) {
+PrecisionRecallCurve curve_of(const std::vector<Judgement>& judgements,
+                              std::size_t t,
+                              double wanted) {
   std::vector<double> recalls;
   std::vector<double> precisions;
   double right = 0;
@@ -147,7 +149,7 @@ Curve curve_of(const std::vector<Judgement>& judgements, std::size_t t, double w
     recalls.push_back(right / wanted);
     precisions.push_back(right / (right + wrong + kTiny));
   }
-  Curve curve;
+  PrecisionRecallCurve curve;
   if (recalls.empty()) return curve;
   curve.recall = recalls.back();
   for (std::size_t i = precisions.size() - 1; i > 0; --i) {

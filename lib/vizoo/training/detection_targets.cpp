@@ -10,8 +10,6 @@
 namespace vizoo {
 namespace {
 
-using nn::describe;
-
 constexpr const char* kDetectionWhere = "detection_loss";
 // Thinner boxes would have an area that vanishes in float32, and an IoU of 0 / 0.
 constexpr double kLeastSide = 1e-6;
@@ -42,7 +40,7 @@ void expect_tensor(bool fits,
                    const std::string& subject,
                    const std::string& expected,
                    const torch::Tensor& got) {
-  if (!fits) throw ShapeError(kDetectionWhere, subject, expected, describe(got));
+  if (!fits) throw ShapeError(kDetectionWhere, subject, expected, nn::describe(got));
 }
 
 void check_predictions(const torch::Tensor& logits, const torch::Tensor& pred_boxes) {

@@ -7,7 +7,7 @@ namespace vizoo {
 namespace {
 
 // How much larger than the network's input the image is before the crop.
-constexpr double kMargin = 256.0 / 224.0;
+constexpr double kResizeRatio = 256.0 / 224.0;
 
 }  // namespace
 
@@ -34,7 +34,7 @@ ImageGeometry LevitImageProcessor::geometry(const ImageSize& image,
   const auto edge = settings.size.find("shortest_edge");
   if (edge == settings.size.end())
     return {height_and_width(settings.size, "/size", kResizeKeys), crop};
-  const int64_t resized = truncated_edge(kMargin * static_cast<double>(edge->second));
+  const int64_t resized = truncated_edge(kResizeRatio * static_cast<double>(edge->second));
   return {shortest_edge_size(image, resized), crop};
 }
 

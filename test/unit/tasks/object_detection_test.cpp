@@ -4,12 +4,14 @@
 #include <limits>
 
 #include "test/support/catch.h"
+#include "test/support/error_message.h"
 #include "vizoo/core/error.h"
 #include "vizoo/nn/box_ops.h"
 
 namespace vizoo {
 namespace {
 
+using test::error_message;
 using Options = ObjectDetectionOptions;
 using GuidedOptions = ImageGuidedDetectionOptions;
 using Values = std::vector<double>;
@@ -51,16 +53,6 @@ torch::Tensor boxes_of(const std::vector<Values>& corners) {
         torch::tensor({(c[0] + c[2]) / 2, (c[1] + c[3]) / 2, c[2] - c[0], c[3] - c[1]}));
   }
   return boxes;
-}
-
-template <class E, class Body>
-std::string message_of(const Body& body) {
-  try {
-    body();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "no such exception";
 }
 
 void check_close(const torch::Tensor& tensor, const Values& expected, double margin) {
@@ -174,7 +166,7 @@ TEST_CASE("grounded detection names the labels of each image") {
   const auto padded =
       post_process_grounded_object_detection(logits, boxes, {{"cat", "dog"}, {"bird"}});
   CHECK(padded[1].text_labels == std::vector<std::string>{" "});
-  CHECK(message_of<ShapeError>([&] {
+  CHECK(error_message<ShapeError>([&] {
           post_process_grounded_object_detection(logits, boxes, {{"cat"}});
         }) == "[task] text_labels: expected one list for each of the 2 images, got 1.");
 }
@@ -318,7 +310,7 @@ TEST_CASE("what cannot be post-processed has one clear line") {
   const auto logits = spread_logits(2, 4, 3);
   const auto boxes = spread_boxes(2, 4);
   const auto call = [&](const Options& options) {
-    return message_of<Error>([&] { post_process_object_detection(logits, boxes, options); });
+    return error_message<Error>([&] { post_process_object_detection(logits, boxes, options); });
   };
   CHECK(call(Options().target_sizes(TargetSizes{{10, 10}})) ==
         "[task] target_sizes: expected one for each of the 2 images, got 1.");
@@ -329,19 +321,20 @@ TEST_CASE("what cannot be post-processed has one clear line") {
   CHECK(call(Options().threshold(std::nan(""))) ==
         "[task] threshold: expected a number from 0 to 1, got nan.");
   const auto guided = [&](const GuidedOptions& options) {
-    return message_of<Error>([&] { post_process_image_guided_detection(logits, boxes, options); });
+    return error_message<Error>(
+        [&] { post_process_image_guided_detection(logits, boxes, options); });
   };
   CHECK(guided(GuidedOptions().nms_threshold(2)) ==
         "[task] nms_threshold: expected a number from 0 to 1, got 2.");
   CHECK(guided(GuidedOptions().target_sizes(TargetSizes{})) ==
         "[task] target_sizes: expected one for each of the 2 images, got 0.");
-  CHECK(message_of<ShapeError>([&] { post_process_object_detection(logits[0], boxes); }) ==
+  CHECK(error_message<ShapeError>([&] { post_process_object_detection(logits[0], boxes); }) ==
         "[task] logits: expected [B, P, Q], floating, got Float [4, 3].");
-  CHECK(message_of<ShapeError>([&] { post_process_object_detection({}, boxes); }) ==
+  CHECK(error_message<ShapeError>([&] { post_process_object_detection({}, boxes); }) ==
         "[task] logits: expected [B, P, Q], floating, got an undefined tensor.");
-  CHECK(message_of<ShapeError>([&] { post_process_object_detection(logits, boxes[0]); }) ==
+  CHECK(error_message<ShapeError>([&] { post_process_object_detection(logits, boxes[0]); }) ==
         "[task] boxes: expected [2, 4, 4], as many as logits, got Float [4, 4].");
-  CHECK(message_of<ShapeError>([&] {
+  CHECK(error_message<ShapeError>([&] {
           post_process_object_detection(torch::empty({2, 4, 0}), boxes);
         }) == "[task] logits: expected [B, P, Q], floating, got Float [2, 4, 0].");
 }

@@ -13,7 +13,6 @@ namespace {
 
 using test::message_of;
 using test::pattern_image;
-using Texts = std::vector<std::vector<std::string>>;
 
 // A tokenizer of nine tokens and an image processor for 8 x 8.
 void write_checkpoint(const std::filesystem::path& folder) {
@@ -63,7 +62,7 @@ TEST_CASE_METHOD(Fixture, "texts are padded to the length that the model takes")
 }
 
 TEST_CASE_METHOD(Fixture, "shorter lists of texts are filled up with a space") {
-  const Texts lists{{"a"}, {"b", "ab", "a b"}};
+  const std::vector<std::vector<std::string>> lists{{"a"}, {"b", "ab", "a b"}};
   CHECK(padded_queries(lists) == std::vector<std::string>{"a", " ", " ", "b", "ab", "a b"});
   const auto features = (*processor)({lists, {}, {}});
   CHECK(features.input_ids.sizes() == torch::IntArrayRef({6, 5}));

@@ -17,6 +17,7 @@ namespace {
 using test::hash_of;
 using test::message_of;
 using test::pattern_image;
+using Options = PreprocessOptions;
 
 ConvNextImageProcessorConfig imagenet(int64_t size) {
   ConvNextImageProcessorConfig config;
@@ -56,7 +57,6 @@ TEST_CASE("ConvNextImageProcessor gives the numbers of Transformers 4.37.2") {
 TEST_CASE("each argument of a call overrides the processor's attribute") {
   const ConvNextImageProcessor processor = small_convnext_processor();
   const cv::Mat image = pattern_image(37, 53);
-  using Options = PreprocessOptions;
   CHECK(hash_of(processor, image, Options().do_resize(false)) == "91C8D87D");
   CHECK(hash_of(processor, image, Options().do_normalize(false)) == "8B826310");
   CHECK(hash_of(processor, image, Options().do_rescale(false)) == "B4BF2766");
@@ -174,7 +174,6 @@ TEST_CASE("the torchvision backend fuses rescaling and normalising") {
 TEST_CASE("impossible settings and images have one clear line") {
   const ConvNextImageProcessor processor = small_convnext_processor();
   const cv::Mat image = pattern_image(8, 8);
-  using Options = PreprocessOptions;
   const auto call = [&](const Options& options) {
     return message_of<Error>([&] { processor(image, options); });
   };

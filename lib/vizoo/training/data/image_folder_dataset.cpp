@@ -45,7 +45,7 @@ struct FolderListing {
 };
 
 // Sorted by name; links are followed.
-FolderListing list_folder(const std::filesystem::path& folder) {
+FolderListing list_image_folder(const std::filesystem::path& folder) {
   FolderListing listing;
   std::error_code code;
   std::filesystem::directory_iterator entries(folder, code);
@@ -79,7 +79,7 @@ void collect(const std::filesystem::path& folder,
                    "more",
                    "A link may lead back to a folder above it");
   }
-  const FolderListing listing = list_folder(folder / below);
+  const FolderListing listing = list_image_folder(folder / below);
   for (const auto& name : listing.files) paths.push_back(below + "/" + name);
   for (const auto& name : listing.folders) collect(folder, below + "/" + name, depth + 1, paths);
 }
@@ -89,7 +89,7 @@ std::vector<std::string> class_folders(const std::filesystem::path& folder) {
   if (!std::filesystem::is_directory(folder, code)) {
     fail_data_path(folder, "a folder of class folders", "no folder of this name");
   }
-  const FolderListing listing = list_folder(folder);
+  const FolderListing listing = list_image_folder(folder);
   if (!listing.files.empty()) {
     fail_data_path(
         folder,
